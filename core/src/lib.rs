@@ -1,1 +1,22 @@
-//! Placeholder while the house is laid out.
+#![doc = include_str!("../README.md")]
+
+pub mod block;
+mod error;
+#[cfg_attr(not(test), allow(dead_code))]
+pub mod multihash;
+mod nodes;
+mod path;
+mod repo;
+mod resolve;
+pub mod store;
+pub mod unixfs;
+
+pub use block::{Block, Cid};
+pub use error::{ReadError, StoreError};
+pub use path::{ContentPath, PathError, parse_cid};
+pub use repo::{Repo, RepoOptions, RepoStats};
+pub use resolve::Resolved;
+pub use store::archive::ArchiveOptions;
+pub use store::tiers::{TierLimits, Verify};
+pub use store::{BlockSource, Extent, Fault, Located};
+pub use unixfs::{Entry, FileReader, Listing, Node, Piece};

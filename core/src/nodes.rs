@@ -1,0 +1,152 @@
+//! Decoded nodes by CID, above the tiers.
+//!
+//! Owns the cache of decoded inner nodes, bounded in bytes: viewers of one film ask for the same
+//! directory and file nodes with every segment. Leaves are never cached here; the page cache and the
+//! open files of the tiers hold those. Must not know paths, ranges or HTTP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::block::{Cid, DAG_PB, MultihashBytes, RAW};
+use crate::error::ReadError;
+use crate::store::tiers::Tiers;
+use crate::store::{Extent, Located};
+use crate::unixfs::dag_pb::{Head, LEAF_HEAD_LEN, leaf_frame};
+use crate::unixfs::{FileNode, Node};
+
+/// The mean size of a cached node that the cache is laid out for, in bytes: a file of some tens of
+/// leaves, a directory of some tens of entries.
+const TYPICAL_NODE: u64 = 2048;
+
+/// A file of one block whose bytes came with it (verified, or from a store without files) is cached up
+/// to this size, in bytes.
+const MAX_CACHED_LEAF: u64 = 16 * 1024;
+
+/// Loads nodes and keeps the decoded ones.
+#[derive(Debug)]
+pub(crate) struct NodeSource {
+    tiers: Tiers,
+    cache: Cache<Box<[u8]>, Arc<Node>, Weight>,
+    decoded: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<Box<[u8]>, Arc<Node>> for Weight {
+    fn weight(&self, key: &Box<[u8]>, node: &Arc<Node>) -> u64 {
+        key.len() as u64 + node.weight()
+    }
+}
+
+impl NodeSource {
+    /// Keeps decoded nodes of at most `cache_bytes` bytes together.
+    pub(crate) fn new(tiers: Tiers, cache_bytes: u64) -> Self {
+        let items = usize::try_from(cache_bytes / TYPICAL_NODE).unwrap_or(usize::MAX).max(16);
+        NodeSource {
+            tiers,
+            cache: Cache::with_weighter(items, cache_bytes.max(1), Weight),
+            decoded: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Blocks read and decoded since start.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// A node that is cached.
+    pub(crate) fn get_now(&self, cid: &Cid) -> Option<Arc<Node>> {
+        self.cache.get(cache_key(cid).with_tag())
+    }
+
+    /// A node: from the cache, or read, checked by policy and decoded.
+    ///
+    /// A leaf (a raw block, or a dag-pb block in the form that Kubo writes) is opened and, at most, its
+    /// head is read. Anything else is read whole, in one read.
+    pub(crate) fn get(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        if let Some(node) = self.get_now(cid) {
+            return Ok(node);
+        }
+        let node = Arc::new(self.load(cid)?);
+        if node.weight() <= MAX_CACHED_LEAF || !node.is_leaf() {
+            self.cache.insert(cache_key(cid).with_tag().into(), node.clone());
+        }
+        Ok(node)
+    }
+
+    /// The child of a file without waiting: a cached node, or a leaf whose file is open.
+    pub(crate) fn child_now(&self, cid: &Cid) -> Result<Option<Arc<Node>>, ReadError> {
+        if let Some(node) = self.get_now(cid) {
+            return Ok(Some(node));
+        }
+        match self.tiers.locate_now(cid) {
+            Some(Located::Extent(extent)) => Ok(extent.block().head().and_then(|head| match head {
+                Head::Leaf(frame) => Some(Arc::new(Node::File(FileNode::leaf(cid, *frame)))),
+                Head::Inner | Head::NeedMore => None,
+            })),
+            Some(Located::Bytes(bytes)) => Node::decode(cid, bytes).map(|node| Some(Arc::new(node))),
+            None => Ok(None),
+        }
+    }
+
+    /// The child of a file. Inner nodes are cached; leaves are not, so that a long film does not push
+    /// out the nodes that lead to others.
+    pub(crate) fn child(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        if let Some(node) = self.get_now(cid) {
+            return Ok(node);
+        }
+        let node = Arc::new(self.load(cid)?);
+        if !node.is_leaf() {
+            self.cache.insert(cache_key(cid).with_tag().into(), node.clone());
+        }
+        Ok(node)
+    }
+
+    fn load(&self, cid: &Cid) -> Result<Node, ReadError> {
+        if cid.codec() != RAW && cid.codec() != DAG_PB {
+            return Err(ReadError::UnsupportedCodec { cid: *cid, codec: cid.codec() });
+        }
+        let found = self.tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?;
+        if cid.codec() == RAW {
+            return Ok(Node::File(FileNode::raw(cid, found.len())));
+        }
+        if let Located::Extent(extent) = &found
+            && let Head::Leaf(frame) = head_of(extent)?
+        {
+            return Ok(Node::File(FileNode::leaf(cid, frame)));
+        }
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.tiers.read_whole(cid, found)?;
+        self.tiers.close(cid);
+        Node::decode(cid, bytes)
+    }
+}
+
+/// What the head of an open dag-pb block says; read once while it is open.
+fn head_of(extent: &Extent) -> Result<Head, ReadError> {
+    let open = extent.block();
+    if let Some(head) = open.head() {
+        return Ok(*head);
+    }
+    let mut head = [0; LEAF_HEAD_LEN];
+    let mut start = extent.part(0, LEAF_HEAD_LEN as u64);
+    let mut filled = 0;
+    while !start.is_empty() {
+        filled += start.read(head.get_mut(filled..).unwrap_or_default())?;
+    }
+    let head = leaf_frame(head.get(..filled).unwrap_or_default(), open.len());
+    Ok(*open.set_head(head))
+}
+
+/// Nodes are cached by what they decode to, so the codec is part of the key.
+fn cache_key(cid: &Cid) -> MultihashBytes {
+    MultihashBytes::tagged(u8::from(cid.codec() == RAW), cid)
+}

@@ -1,0 +1,167 @@
+//! A content path: a root CID and the names below it.
+//!
+//! Owns what an already decoded `/ipfs/CID/a/b` means. Must not know URLs, percent signs or HTTP:
+//! names are bytes here, since link names of real archives are not always UTF-8.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::block::Cid;
+
+/// `/ipfs/CID/a/b`: where to start and which links to follow. Holds no empty, `.` or `..` segment.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ContentPath {
+    root: Cid,
+    segments: Vec<Box<[u8]>>,
+}
+
+/// Why a text is no content path.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathError {
+    /// The root is not a CID.
+    #[error("invalid path \"{path}\": \"{root}\" is not a CID: {reason}")]
+    InvalidCid {
+        /// The whole path.
+        path: String,
+        /// The part that should be a CID.
+        root: String,
+        /// What the CID parser said.
+        reason: String,
+    },
+    /// It does not begin with `/ipfs/`.
+    #[error("invalid path \"{0}\": expected /ipfs/CID/name/...")]
+    NoNamespace(String),
+    /// It climbs above its root.
+    #[error("invalid path \"{0}\": it leaves its root with \"..\"")]
+    LeavesRoot(String),
+}
+
+impl ContentPath {
+    /// A path that is the root itself.
+    pub fn new(root: Cid) -> Self {
+        ContentPath { root, segments: Vec::new() }
+    }
+
+    /// A path from a root and names. Empty names are left out; `.` and `..` are names like others.
+    pub fn with_segments<S: AsRef<[u8]>>(root: Cid, segments: impl IntoIterator<Item = S>) -> Self {
+        let segments =
+            segments.into_iter().filter(|s| !s.as_ref().is_empty()).map(|s| s.as_ref().into()).collect();
+        ContentPath { root, segments }
+    }
+
+    /// The CID it starts from.
+    pub fn root(&self) -> &Cid {
+        &self.root
+    }
+
+    /// The names below the root, in order.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.segments.iter().map(|s| &**s)
+    }
+
+    /// The same path with one more name at its end.
+    pub fn join(&self, name: &[u8]) -> Self {
+        let mut longer = self.clone();
+        if !name.is_empty() {
+            longer.segments.push(name.into());
+        }
+        longer
+    }
+
+    /// The path without its last name; `None` for a bare root.
+    pub fn parent(&self) -> Option<Self> {
+        let mut shorter = self.clone();
+        shorter.segments.pop().map(|_| shorter)
+    }
+}
+
+impl FromStr for ContentPath {
+    type Err = PathError;
+
+    /// Parses `/ipfs/CID/a/b` or `CID/a/b`. `//` collapses and `.` and `..` are resolved, as in boxo
+    /// `path.NewPath`. No percent-decoding.
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        let below = match text.strip_prefix('/') {
+            Some(rest) => {
+                rest.strip_prefix("ipfs/").ok_or_else(|| PathError::NoNamespace(text.into()))?
+            }
+            None => text,
+        };
+        let mut parts = below.split('/').filter(|p| !p.is_empty() && *p != ".");
+        let root = parts.next().unwrap_or("");
+        let cid = parse_cid(root).map_err(|reason| PathError::InvalidCid {
+            path: text.into(),
+            root: root.into(),
+            reason,
+        })?;
+        let mut segments: Vec<Box<[u8]>> = Vec::new();
+        for part in parts {
+            if part == ".." {
+                segments.pop().ok_or_else(|| PathError::LeavesRoot(text.into()))?;
+            } else {
+                segments.push(part.as_bytes().into());
+            }
+        }
+        Ok(ContentPath { root: cid, segments })
+    }
+}
+
+/// The longest text that is looked at as a CID, in bytes: 128 bytes of identity digest with their
+/// framing, in the widest base anybody uses (base2 would be eight times longer; nobody does).
+const MAX_CID_TEXT: usize = 512;
+
+/// Parses a CID from text with bounded work; the error is a phrase that fits after "is not a CID: ".
+pub fn parse_cid(text: &str) -> Result<Cid, String> {
+    if text.is_empty() {
+        return Err("it is empty".into());
+    }
+    if text.len() > MAX_CID_TEXT {
+        return Err(format!("it has {} characters, more than {MAX_CID_TEXT}", text.len()));
+    }
+    Cid::from_str(text).map_err(|e| e.to_string())
+}
+
+impl fmt::Display for ContentPath {
+    /// `/ipfs/CID/a/b`; names that are not UTF-8 are shown with replacement characters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/ipfs/{}", self.root)?;
+        for segment in &self.segments {
+            write!(f, "/{}", String::from_utf8_lossy(segment))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const ROOT: &str = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+
+    fn shown(text: &str) -> String {
+        text.parse::<ContentPath>().unwrap().to_string()
+    }
+
+    #[test]
+    fn slashes_collapse_and_dots_are_resolved() {
+        assert_eq!(shown(&format!("/ipfs/{ROOT}//a/./b/../c/")), format!("/ipfs/{ROOT}/a/c"));
+        assert_eq!(shown(&format!("{ROOT}/a")), format!("/ipfs/{ROOT}/a"));
+    }
+
+    #[test]
+    fn a_path_cannot_climb_above_its_root() {
+        let text = format!("/ipfs/{ROOT}/a/../..");
+        assert_eq!(text.parse::<ContentPath>(), Err(PathError::LeavesRoot(text)));
+    }
+
+    #[test]
+    fn a_bad_root_names_the_path_and_the_root() {
+        let error = "/ipfs/QmInvalidCID/x".parse::<ContentPath>().unwrap_err().to_string();
+        assert!(error.starts_with("invalid path \"/ipfs/QmInvalidCID/x\": \"QmInvalidCID\""), "{error}");
+        assert!("/ipns/x".parse::<ContentPath>().is_err());
+        assert!("".parse::<ContentPath>().is_err());
+        assert!(parse_cid(&"b".repeat(100_000)).is_err());
+    }
+}

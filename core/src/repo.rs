@@ -1,0 +1,152 @@
+//! The repository: the tiers put together, and the few verbs an embedder needs.
+//!
+//! Owns how the parts are wired and the bounds of what they keep. Must not know HTTP, flags or files
+//! of configuration.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use crate::block::{Block, Cid};
+use crate::error::{ReadError, StoreError};
+use crate::nodes::NodeSource;
+use crate::path::ContentPath;
+use crate::resolve::{self, Resolved};
+use crate::store::archive::{Archive, ArchiveOptions};
+use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
+use crate::store::{BlockSource, Fault, Located};
+use crate::unixfs::{FileReader, Listing, Node};
+
+/// What a repository is made of, and the bounds of what it keeps in memory.
+#[derive(Clone, Debug)]
+pub struct RepoOptions {
+    /// Archives, the first to be asked first.
+    pub archives: Vec<ArchiveOptions>,
+    /// When blocks are hashed before their bytes are used.
+    pub verify: Verify,
+    /// Memory for decoded directory and file nodes, in bytes. Default 8 MiB: the nodes of some
+    /// thousands of films.
+    pub node_cache_bytes: u64,
+    /// Bounds of open files and of the memory of what was verified.
+    pub tiers: TierLimits,
+}
+
+impl Default for RepoOptions {
+    fn default() -> Self {
+        RepoOptions {
+            archives: Vec::new(),
+            verify: Verify::default(),
+            node_cache_bytes: 8 * 1024 * 1024,
+            tiers: TierLimits::default(),
+        }
+    }
+}
+
+/// Content by CID and path, over all tiers. Cloning shares it; all calls may come from many threads.
+#[derive(Clone, Debug)]
+pub struct Repo {
+    nodes: Arc<NodeSource>,
+}
+
+/// Counters since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RepoStats {
+    /// What the tiers did.
+    pub tiers: TierStats,
+    /// Blocks read whole and decoded.
+    pub decoded: u64,
+}
+
+impl Repo {
+    /// Opens the archives: one small read each, however large they are.
+    pub fn open(options: &RepoOptions) -> Result<Repo, StoreError> {
+        let sources = options
+            .archives
+            .iter()
+            .map(|archive| {
+                let archive = Archive::open(archive)?;
+                let name = archive.root().display().to_string();
+                Ok((name, Arc::new(archive) as Arc<dyn BlockSource>))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Repo::from_sources(sources, options))
+    }
+
+    /// A repository over sources of any kind, each with the name it has in reports. `archives` of the
+    /// options is not looked at.
+    pub fn from_sources(
+        sources: impl IntoIterator<Item = (String, Arc<dyn BlockSource>)>,
+        options: &RepoOptions,
+    ) -> Repo {
+        let tiers = Tiers::new(sources, options.verify, &options.tiers);
+        Repo { nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)) }
+    }
+
+    /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),
+    /// none of them twice, and none that is cached; of a file with one block only its head. Blocks.
+    pub fn resolve(&self, path: &ContentPath) -> Result<Resolved, ReadError> {
+        resolve::resolve(&self.nodes, path)
+    }
+
+    /// Follows a path through cached nodes alone; `None` when that does not suffice. Never waits.
+    pub fn resolve_now(&self, path: &ContentPath) -> Result<Option<Resolved>, ReadError> {
+        resolve::resolve_now(&self.nodes, path)
+    }
+
+    /// A reader of a range of a file, in bytes; what reaches beyond its end is cut. Reads nothing yet.
+    ///
+    /// A node that is not a file makes a reader whose first answer is [`ReadError::NotAFile`].
+    pub fn read(&self, file: &Arc<Node>, range: impl RangeBounds<u64>) -> FileReader {
+        let start = match range.start_bound() {
+            Bound::Included(at) => *at,
+            Bound::Excluded(at) => at.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(at) => at.saturating_add(1),
+            Bound::Excluded(at) => *at,
+            Bound::Unbounded => u64::MAX,
+        };
+        FileReader::new(self.nodes.clone(), file.clone(), start..end)
+    }
+
+    /// Walks the entries of a directory. Reads nothing yet.
+    pub fn list(&self, directory: &Arc<Node>) -> Result<Listing, ReadError> {
+        Listing::new(self.nodes.clone(), directory.clone())
+    }
+
+    /// A whole block, from the first tier that holds a good copy; `None` when none does. Blocks.
+    pub fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let tiers = self.nodes.tiers();
+        let Some(found) = tiers.locate(cid)? else { return Ok(None) };
+        Ok(Some(Block::trusted(*cid, tiers.read_whole(cid, found)?)))
+    }
+
+    /// Where a block lies, without reading it; `None` when no tier holds it. One open. Blocks.
+    pub fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        self.nodes.tiers().locate(cid)
+    }
+
+    /// The length of a block in bytes; `None` when no tier holds it. One stat. Blocks.
+    pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.nodes.tiers().size(cid)
+    }
+
+    /// To be called about every second: asks each tier whether it answers at all (one stat for an
+    /// archive), closes files that nobody read in the last `idle_seconds`, and names the tiers that
+    /// are away. Blocks.
+    pub fn watch(&self, idle_seconds: u32) -> Vec<(String, StoreError)> {
+        self.nodes.tiers().close_idle(idle_seconds);
+        self.nodes.tiers().unavailable()
+    }
+
+    /// Bad copies that were met since the last call, each once, with the file's path.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        self.nodes.tiers().take_faults()
+    }
+
+    /// Counters since start.
+    pub fn stats(&self) -> RepoStats {
+        RepoStats { tiers: self.nodes.tiers().stats(), decoded: self.nodes.decoded() }
+    }
+}

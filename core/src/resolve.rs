@@ -1,0 +1,69 @@
+//! From a content path to a node, in one pass.
+//!
+//! Owns the walk down the names of a path, each block read once, and keeps the CID of every segment on
+//! the way (the gateway's `X-Ipfs-Roots`). Must not know URLs or HTTP. Symbolic links on the way are
+//! not followed. Rules: boxo `path/resolver`, the path gateway specification.
+
+use std::sync::Arc;
+
+use crate::block::Cid;
+use crate::error::ReadError;
+use crate::nodes::NodeSource;
+use crate::path::ContentPath;
+use crate::unixfs::Node;
+use crate::unixfs::directory::{Fetch, Found, find};
+
+/// Where a content path led.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The node at its end.
+    pub node: Arc<Node>,
+    /// The CID of each segment, the root's first and the end's last. Shards of a directory do not count.
+    pub cids: Vec<Cid>,
+    /// The directory that holds the end, when the path has names.
+    pub parent: Option<Arc<Node>>,
+}
+
+impl Resolved {
+    /// The CID of the end of the path, as the link to it spells it.
+    pub fn cid(&self) -> &Cid {
+        // A path always has a root, so there is a last one; the node knows its CID too.
+        self.cids.last().unwrap_or(self.node.cid())
+    }
+}
+
+/// Resolves, fetching what is not cached: one block a segment, and one a level of a sharded directory.
+pub(crate) fn resolve(nodes: &NodeSource, path: &ContentPath) -> Result<Resolved, ReadError> {
+    let found = walk(path, &|cid| nodes.get(cid).map(Some))?;
+    // The walk only stops early when a node is refused, and `get` refuses none.
+    found.ok_or(ReadError::Missing(*path.root()))
+}
+
+/// Resolves from cached nodes alone; `None` when one is not cached. Never waits.
+pub(crate) fn resolve_now(
+    nodes: &NodeSource,
+    path: &ContentPath,
+) -> Result<Option<Resolved>, ReadError> {
+    walk(path, &|cid| Ok(nodes.get_now(cid)))
+}
+
+fn walk(path: &ContentPath, fetch: Fetch<'_>) -> Result<Option<Resolved>, ReadError> {
+    let Some(mut node) = fetch(path.root())? else { return Ok(None) };
+    let mut cids = Vec::with_capacity(path.segments().len() + 1);
+    cids.push(*path.root());
+    let mut parent = None;
+    for name in path.segments() {
+        let cid = match find(&node, name, fetch)? {
+            Found::Link(cid) => cid,
+            Found::WouldWait => return Ok(None),
+            Found::Nothing => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                return Err(ReadError::NoLink { name, dir: *node.cid() });
+            }
+        };
+        let Some(next) = fetch(&cid)? else { return Ok(None) };
+        parent = Some(std::mem::replace(&mut node, next));
+        cids.push(cid);
+    }
+    Ok(Some(Resolved { node, cids, parent }))
+}

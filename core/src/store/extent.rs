@@ -1,0 +1,138 @@
+//! An extent: which bytes of which open file.
+//!
+//! Owns reading them, either only from the page cache (for a caller that must not wait) or from the
+//! disk. Must not know what the bytes mean. The kernel side is `BlockFile` of `coldfront-flatfs`.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use crate::error::StoreError;
+use crate::store::open_files::OpenBlock;
+
+/// A run of bytes in an open file. Cloning shares the file handle; nothing is read until asked.
+///
+/// Reading consumes from the front, so an extent always says what is still to come.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    block: Arc<OpenBlock>,
+    offset: u64,
+    len: u64,
+}
+
+impl Extent {
+    pub(crate) fn whole(block: Arc<OpenBlock>) -> Self {
+        let len = block.len();
+        Extent { block, offset: 0, len }
+    }
+
+    pub(crate) fn block(&self) -> &Arc<OpenBlock> {
+        &self.block
+    }
+
+    /// The part of it that starts `skip` bytes in and has `len` bytes; both are cut to what is there.
+    pub(crate) fn part(&self, skip: u64, len: u64) -> Self {
+        let skip = skip.min(self.len);
+        let len = len.min(self.len - skip);
+        Extent { block: self.block.clone(), offset: self.offset + skip, len }
+    }
+
+    /// Bytes still to be read.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether everything has been read.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The path of the file, for reports.
+    pub fn path(&self) -> String {
+        self.block.path()
+    }
+
+    /// The inode of the file: on most file systems its order is the order on disk. No system call.
+    pub(crate) fn inode(&self) -> u64 {
+        self.block.file().opened().ino
+    }
+
+    /// Reads the next bytes if the page cache holds them; never waits for a disk.
+    ///
+    /// `None` means that it would have waited, or that the file system cannot tell
+    /// (`preadv2(RWF_NOWAIT)`): call [`Extent::read`] where waiting is allowed. May read less than
+    /// `buf` holds. One system call.
+    pub fn read_now(&mut self, buf: &mut [u8]) -> Result<Option<usize>, StoreError> {
+        if !self.block.nowait() {
+            return Ok(None);
+        }
+        let buf = clip(buf, self.len);
+        match self.block.file().read_now(buf, self.offset) {
+            Ok(Some(n)) => self.consume(n, buf.len()).map(Some),
+            Ok(None) => Ok(None),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Reads the next bytes, waiting for the disk. May read less than `buf` holds. One system call.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let buf = clip(buf, self.len);
+        let n = self.block.file().read_at(buf, self.offset).map_err(|e| self.failed(e))?;
+        self.consume(n, buf.len())
+    }
+
+    /// Fills several buffers with the next bytes in one system call, waiting for the disk: one
+    /// request to the device where one buffer after the other would make several.
+    ///
+    /// The buffers must not hold more than [`Extent::len`] bytes together.
+    pub fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, StoreError> {
+        let wanted = bufs.iter().map(|b| b.len()).sum();
+        let n = self.block.file().read_vectored_at(bufs, self.offset).map_err(|e| self.failed(e))?;
+        self.consume(n, wanted)
+    }
+
+    /// Reads all that is left into `out`, waiting for the disk.
+    pub(crate) fn read_to_end(&mut self, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let start = out.len();
+        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+        out.resize(start.saturating_add(len), 0);
+        let mut at = start;
+        while !self.is_empty() {
+            let Some(rest) = out.get_mut(at..) else { break };
+            at += self.read(rest)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel to bring the bytes into the page cache; does not wait. Best effort.
+    pub fn will_need(&self) {
+        self.block.file().will_need(self.offset, self.len);
+    }
+
+    /// Lets the kernel drop the bytes from the page cache. Best effort.
+    pub fn dont_need(&self) {
+        self.block.file().dont_need(self.offset, self.len);
+    }
+
+    fn consume(&mut self, n: usize, wanted: usize) -> Result<usize, StoreError> {
+        if n == 0 && wanted > 0 {
+            return Err(StoreError::Truncated {
+                path: self.path(),
+                expected: self.block.len(),
+                got: self.offset,
+            });
+        }
+        self.offset += n as u64;
+        self.len = self.len.saturating_sub(n as u64);
+        Ok(n)
+    }
+
+    fn failed(&self, source: io::Error) -> StoreError {
+        StoreError::Io { path: self.path(), source }
+    }
+}
+
+fn clip(buf: &mut [u8], len: u64) -> &mut [u8] {
+    let n = usize::try_from(len).unwrap_or(usize::MAX).min(buf.len());
+    // `n` is at most the length, so the split cannot fail.
+    buf.split_at_mut(n).0
+}

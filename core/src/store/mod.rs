@@ -1,0 +1,75 @@
+//! Where blocks come from.
+//!
+//! Owns the trait that every tier implements and the notion of an extent. Must not know UnixFS, paths,
+//! pins or HTTP. A source answers `None` for what it does not hold; it is the reader of a DAG who
+//! calls that missing.
+//!
+//! - [`archive`]: a Kubo flatfs tree, read-only.
+//! - [`memory`]: a map, for tests and small embedded sets.
+//! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
+
+pub mod archive;
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+mod extent;
+mod faults;
+pub mod memory;
+pub(crate) mod open_files;
+pub mod tiers;
+mod verified;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::block::{Block, Cid};
+use crate::error::StoreError;
+
+pub use extent::Extent;
+pub use faults::Fault;
+
+/// Something that holds blocks and can be asked for one at a time.
+///
+/// There is no iterator and no writer here, on purpose: what serves must not be able to scan. All
+/// calls block and may be made from many threads at once. Blocks are found by multihash: CID version
+/// and codec make no difference.
+pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
+    /// The whole block, or `None` when it is not held. Reads all of it; not verified.
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError>;
+
+    /// Where the block's bytes lie, or `None` when it is not held. One open for a file; reads none of it.
+    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError>;
+
+    /// The block's length in bytes, or `None` when it is not held. One stat for a file; reads none of it.
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError>;
+
+    /// Whether the source as a whole answers at all. One stat for an archive, which also notices when
+    /// it has come back; must be cheap enough to be called every second.
+    fn available(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A block that was found.
+#[derive(Clone, Debug)]
+pub enum Located {
+    /// In a file: to be read piece by piece, without taking memory for the whole.
+    Extent(Extent),
+    /// In memory already.
+    Bytes(Bytes),
+}
+
+impl Located {
+    /// The block's length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Located::Extent(extent) => extent.len(),
+            Located::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Whether the block has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

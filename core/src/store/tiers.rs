@@ -1,0 +1,303 @@
+//! The tiers: several block sources in order, read as one and verified by policy.
+//!
+//! Owns the order (first source first), what is done with a bad copy (reported once, the next tier is
+//! asked), the verification policy and the open files. Must not know UnixFS, paths or HTTP. Everything
+//! in the library that reads a block reads it here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::block::{self, Cid, MAX_BLOCK_LEN, MultihashBytes};
+use crate::error::StoreError;
+use crate::store::faults::Faults;
+use crate::store::open_files::{OpenBlock, OpenFiles};
+use crate::store::verified::Verified;
+use crate::store::{BlockSource, Extent, Fault, Located};
+
+/// When the bytes of a block are hashed and compared with its CID before they are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Never. Lengths are still compared with what the parent node says, and empty files are checked.
+    #[default]
+    Off,
+    /// On the first read of each block since start, and again when its file has changed since.
+    FirstRead,
+    /// On every read. Each read of a leaf reads and hashes the whole leaf.
+    Always,
+}
+
+/// A source and the name it has in reports.
+#[derive(Debug)]
+struct Tier {
+    name: String,
+    source: Arc<dyn BlockSource>,
+}
+
+/// Bounds of what the tiers keep in memory and open.
+#[derive(Clone, Debug)]
+pub struct TierLimits {
+    /// Files held open for leaves that were read lately. Default 1024.
+    pub open_files: usize,
+    /// Blocks remembered as verified under [`Verify::FirstRead`], about 40 bytes each. Default 262,144.
+    pub verified_blocks: usize,
+}
+
+impl Default for TierLimits {
+    fn default() -> Self {
+        TierLimits { open_files: 1024, verified_blocks: 262_144 }
+    }
+}
+
+/// Several block sources, asked in order.
+#[derive(Debug)]
+pub struct Tiers {
+    tiers: Vec<Tier>,
+    verify: Verify,
+    files: OpenFiles,
+    verified: Verified,
+    faults: Faults,
+    hashed: AtomicU64,
+    located: AtomicU64,
+}
+
+/// Counters since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Blocks that a source was asked for and held: for an archive, files opened.
+    pub located: u64,
+    /// Blocks hashed and compared with their CID.
+    pub hashed: u64,
+    /// Times a bad copy was met.
+    pub faults: u64,
+    /// Files open now because they were read lately.
+    pub open_files: usize,
+}
+
+impl Tiers {
+    /// Stacks sources, the first to be asked first. Asks none of them anything yet.
+    pub fn new(
+        sources: impl IntoIterator<Item = (String, Arc<dyn BlockSource>)>,
+        verify: Verify,
+        limits: &TierLimits,
+    ) -> Self {
+        Tiers {
+            tiers: sources.into_iter().map(|(name, source)| Tier { name, source }).collect(),
+            verify,
+            files: OpenFiles::new(limits.open_files.max(1)),
+            verified: Verified::new(limits.verified_blocks.max(1)),
+            faults: Faults::default(),
+            hashed: AtomicU64::new(0),
+            located: AtomicU64::new(0),
+        }
+    }
+
+    /// Finds a block, from the first tier that holds a good copy. `None`: no tier holds it.
+    ///
+    /// One open, or none when its file is open already. When the policy asks for verification the
+    /// block is read and hashed here, and comes back as bytes.
+    pub fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        if let Some(bytes) = block::identity_bytes(cid) {
+            return Ok(Some(Located::Bytes(bytes)));
+        }
+        let key = MultihashBytes::of(cid);
+        if let Some(open) = self.files.get(key.as_slice()) {
+            match self.check(cid, Located::Extent(Extent::whole(open)), "an open file") {
+                Ok(good) => return Ok(Some(good)),
+                // The open file may be a stale one: the tiers have the last word.
+                Err(_) => self.files.remove(key.as_slice()),
+            }
+        }
+        let mut first_error = None;
+        for tier in &self.tiers {
+            match self.locate_in(tier, cid, key.as_slice()) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.report(tier, cid, &error);
+                    first_error = first_error.or(Some(error));
+                }
+            }
+        }
+        first_error.map_or(Ok(None), Err)
+    }
+
+    fn locate_in(&self, tier: &Tier, cid: &Cid, key: &[u8]) -> Result<Option<Located>, StoreError> {
+        let Some(found) = tier.source.locate(cid)? else { return Ok(None) };
+        self.located.fetch_add(1, Ordering::Relaxed);
+        let open = match &found {
+            Located::Extent(extent) => Some(extent.block().clone()),
+            Located::Bytes(_) => None,
+        };
+        let good = self.check(cid, found, &tier.name)?;
+        if let Some(open) = open {
+            self.files.insert(key, open);
+        }
+        Ok(Some(good))
+    }
+
+    /// Finds a block without waiting: only if its file is open and the policy has nothing left to check.
+    pub fn locate_now(&self, cid: &Cid) -> Option<Located> {
+        if let Some(bytes) = block::identity_bytes(cid) {
+            return Some(Located::Bytes(bytes));
+        }
+        let key = MultihashBytes::of(cid);
+        let open = match self.verify {
+            Verify::Always => return None,
+            Verify::Off | Verify::FirstRead => self.files.get(key.as_slice())?,
+        };
+        let sound = self.verify == Verify::Off || self.is_verified(&open, key.as_slice()).is_ok();
+        sound.then(|| Located::Extent(Extent::whole(open)))
+    }
+
+    /// The length of a block in bytes, from the first tier that answers. One stat; not verified.
+    pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        if let Some(bytes) = block::identity_bytes(cid) {
+            return Ok(Some(bytes.len() as u64));
+        }
+        let mut first_error = None;
+        for tier in &self.tiers {
+            match tier.source.size(cid) {
+                Ok(Some(size)) => return Ok(Some(size)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.report(tier, cid, &error);
+                    first_error = first_error.or(Some(error));
+                }
+            }
+        }
+        first_error.map_or(Ok(None), Err)
+    }
+
+    /// Reads all of a located block. For blocks that must be seen whole: nodes.
+    pub(crate) fn read_whole(&self, cid: &Cid, found: Located) -> Result<Bytes, StoreError> {
+        match found {
+            Located::Bytes(bytes) => Ok(bytes),
+            Located::Extent(extent) => read_bounded(cid, extent),
+        }
+    }
+
+    /// Closes the file of a block that was read once and will not be read again soon.
+    pub(crate) fn close(&self, cid: &Cid) {
+        self.files.remove(MultihashBytes::of(cid).as_slice());
+    }
+
+    /// Closes files that nobody read in the last `seconds`.
+    pub fn close_idle(&self, seconds: u32) {
+        self.files.close_idle(seconds);
+    }
+
+    /// Asks every tier whether it answers at all; what does not is named. One stat for an archive.
+    ///
+    /// When one does not, all open files are closed: what they belong to may be unmounted now, or be
+    /// another tree tomorrow.
+    pub fn unavailable(&self) -> Vec<(String, StoreError)> {
+        let gone: Vec<_> = self
+            .tiers
+            .iter()
+            .filter_map(|tier| Some((tier.name.clone(), tier.source.available().err()?)))
+            .collect();
+        if !gone.is_empty() {
+            self.files.clear();
+        }
+        gone
+    }
+
+    /// The faults met since the last call, each bad copy once.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        self.faults.take()
+    }
+
+    /// Counters since start.
+    pub fn stats(&self) -> TierStats {
+        TierStats {
+            located: self.located.load(Ordering::Relaxed),
+            hashed: self.hashed.load(Ordering::Relaxed),
+            faults: self.faults.met(),
+            open_files: self.files.len(),
+        }
+    }
+
+    /// Applies the policy to a copy that was found.
+    fn check(&self, cid: &Cid, found: Located, place: &str) -> Result<Located, StoreError> {
+        match (self.verify, found) {
+            // An empty file is what a power cut leaves of an unsynced block; one block is truly empty.
+            (_, found) if found.is_empty() => {
+                self.verify(cid, &[], &place_of(&found, place))?;
+                Ok(found)
+            }
+            (Verify::Off, found) => Ok(found),
+            (Verify::FirstRead, Located::Extent(extent)) => self.check_first(cid, extent),
+            (_, Located::Extent(extent)) => {
+                let path = extent.path();
+                let bytes = read_bounded(cid, extent)?;
+                self.verify(cid, &bytes, &path)?;
+                Ok(Located::Bytes(bytes))
+            }
+            (_, Located::Bytes(bytes)) => {
+                self.verify(cid, &bytes, place)?;
+                Ok(Located::Bytes(bytes))
+            }
+        }
+    }
+
+    fn check_first(&self, cid: &Cid, extent: Extent) -> Result<Located, StoreError> {
+        let key = MultihashBytes::of(cid);
+        let open = extent.block().clone();
+        // ORDER: the stamp before the bytes, so that a write in between leaves a stamp that no longer fits.
+        let Err(stamp) = self.is_verified(&open, key.as_slice()) else {
+            return Ok(Located::Extent(extent));
+        };
+        let bytes = read_bounded(cid, extent)?;
+        self.verify(cid, &bytes, &open.path())?;
+        if let Some(stamp) = stamp {
+            open.set_verified(stamp);
+            self.verified.insert(key.as_slice(), stamp);
+        }
+        Ok(Located::Bytes(bytes))
+    }
+
+    /// `Ok` when this file was verified in the state it is in now; else its present stamp, if it has one.
+    fn is_verified(&self, open: &OpenBlock, key: &[u8]) -> Result<(), Option<u64>> {
+        let stamp = self.verified.stamp(open.file().stamp().map_err(|_| None)?);
+        if open.verified_as() == stamp {
+            return Ok(());
+        }
+        if self.verified.contains(key, stamp) {
+            open.set_verified(stamp);
+            return Ok(());
+        }
+        Err(Some(stamp))
+    }
+
+    fn verify(&self, cid: &Cid, data: &[u8], place: &str) -> Result<(), StoreError> {
+        self.hashed.fetch_add(1, Ordering::Relaxed);
+        block::verify(cid, data, place)
+    }
+
+    /// Counts and queues a bad copy; an archive that is away as a whole is no fault of a block.
+    fn report(&self, tier: &Tier, cid: &Cid, error: &StoreError) {
+        if !error.is_unavailable() {
+            self.faults.report(&tier.name, cid, error);
+        }
+    }
+}
+
+fn place_of(found: &Located, tier: &str) -> String {
+    match found {
+        Located::Extent(extent) => extent.path(),
+        Located::Bytes(_) => tier.into(),
+    }
+}
+
+fn read_bounded(cid: &Cid, mut extent: Extent) -> Result<Bytes, StoreError> {
+    let len = extent.len();
+    if len > MAX_BLOCK_LEN {
+        return Err(StoreError::TooLarge { cid: *cid, place: extent.path(), len });
+    }
+    let mut data = Vec::new();
+    extent.read_to_end(&mut data)?;
+    Ok(Bytes::from(data))
+}

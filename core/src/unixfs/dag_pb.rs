@@ -1,0 +1,346 @@
+//! dag-pb, the codec of UnixFS nodes: some data and a list of named links.
+//!
+//! Owns the two messages PBNode and PBLink and the frame of a leaf. Must not know what the data means,
+//! except in [`leaf_frame`], nor where blocks come from. Borrowed: nothing is copied or allocated.
+//! Rules: the dag-pb specification, and go-codec-dagpb `unmarshal.go`, which is stricter than
+//! protobuf: no unknown fields, nothing twice, links together, a link's fields in order. Both orders
+//! of Data and Links are read (old nodes have Data first); the one written is Links first.
+
+use super::wire::{self, LEN, Reader, VARINT, fault};
+pub use super::wire::{PbError, PbFault};
+
+const NODE_DATA: u32 = 1;
+const NODE_LINKS: u32 = 2;
+const LINK_HASH: u32 = 1;
+const LINK_NAME: u32 = 2;
+const LINK_TSIZE: u32 = 3;
+
+/// A dag-pb node whose every field and link has been checked.
+#[derive(Debug, Clone, Copy)]
+pub struct PbNode<'a> {
+    data: Option<&'a [u8]>,
+    links: Links<'a>,
+}
+
+impl<'a> PbNode<'a> {
+    /// Reads a block. One pass over its frames; the data and the names are not looked at.
+    ///
+    /// Fails where Kubo fails: at the first field that is cut short, unknown, repeated, out of order,
+    /// or of the wrong wire type, and at a link without a CID. Names may be any bytes.
+    pub fn parse(block: &'a [u8]) -> Result<PbNode<'a>, PbError> {
+        let mut reader = Reader::new(block);
+        let mut data = None;
+        let mut links = Links {
+            rest: reader,
+            left: 0,
+        };
+        let mut links_end = 0;
+        while !reader.is_empty() {
+            let field_start = reader;
+            let at = reader.at();
+            match node_field(&mut reader)? {
+                (NODE_DATA, _) if data.is_some() => {
+                    return Err(fault(at, PbFault::Duplicate("Data")));
+                }
+                (NODE_DATA, value) => data = Some(value.rest()),
+                (NODE_LINKS, _) if links.left > 0 && links_end != at => {
+                    return Err(fault(at, PbFault::SplitLinks));
+                }
+                (NODE_LINKS, value) => {
+                    PbLink::parse(value)?;
+                    if links.left == 0 {
+                        links.rest = field_start;
+                    }
+                    links.left += 1;
+                    links_end = reader.at();
+                }
+                (field, _) => return Err(fault(at, PbFault::UnknownField(field))),
+            }
+        }
+        Ok(PbNode { data, links })
+    }
+
+    /// The node's data; a node may have none.
+    pub fn data(&self) -> Option<&'a [u8]> {
+        self.data
+    }
+
+    /// The links, in the order in which they are stored. Reads each again as it comes.
+    pub fn links(&self) -> Links<'a> {
+        self.links
+    }
+}
+
+/// Every field of a node is bytes.
+fn node_field<'a>(reader: &mut Reader<'a>) -> Result<(u32, Reader<'a>), PbError> {
+    let at = reader.at();
+    match reader.key()? {
+        (field, LEN) => Ok((field, reader.bytes()?)),
+        (field, wire) => Err(fault(at, PbFault::WireType { field, wire })),
+    }
+}
+
+/// The links of a [`PbNode`], in stored order. The number left is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Links<'a> {
+    rest: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Links<'a> {
+    type Item = PbLink<'a>;
+
+    fn next(&mut self) -> Option<PbLink<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        // Cannot fail: `PbNode::parse` has read the same bytes.
+        let (_, value) = node_field(&mut self.rest).ok()?;
+        PbLink::parse(value).ok()
+    }
+
+    /// Steps over `n` links by their lengths alone.
+    fn nth(&mut self, n: usize) -> Option<PbLink<'a>> {
+        for _ in 0..n.min(self.left) {
+            self.left -= 1;
+            node_field(&mut self.rest).ok()?;
+        }
+        self.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Links<'_> {}
+impl std::iter::FusedIterator for Links<'_> {}
+
+/// A link to another block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PbLink<'a> {
+    /// The binary CID, whose frame has been checked; bytes that follow it in the field are left out,
+    /// as Kubo does. Its hash function and digest length may still be ones that nobody allows.
+    pub cid: &'a [u8],
+    /// The name, if the field is there: any bytes, not always UTF-8. Kubo takes a missing name for
+    /// an empty one.
+    pub name: Option<&'a [u8]>,
+    /// What the writer said of the size of everything below the link, in bytes. Not to be relied on:
+    /// some writers leave it out, and some put the size of the content.
+    pub tsize: Option<u64>,
+}
+
+impl<'a> PbLink<'a> {
+    fn parse(mut reader: Reader<'a>) -> Result<PbLink<'a>, PbError> {
+        let start = reader.at();
+        let (mut cid, mut name, mut tsize) = (None, None, None);
+        while !reader.is_empty() {
+            let at = reader.at();
+            match reader.key()? {
+                (LINK_HASH, LEN) => {
+                    once_in_order(at, "Hash", cid.is_some(), name.is_some() || tsize.is_some())?;
+                    let bytes = reader.bytes()?.rest();
+                    cid = Some(leading_cid(bytes).ok_or(fault(at, PbFault::NotACid))?);
+                }
+                (LINK_NAME, LEN) => {
+                    once_in_order(at, "Name", name.is_some(), tsize.is_some())?;
+                    name = Some(reader.bytes()?.rest());
+                }
+                (LINK_TSIZE, VARINT) => {
+                    once_in_order(at, "Tsize", tsize.is_some(), false)?;
+                    tsize = Some(reader.varint()?);
+                }
+                (field @ LINK_HASH..=LINK_TSIZE, wire) => {
+                    return Err(fault(at, PbFault::WireType { field, wire }));
+                }
+                (field, _) => return Err(fault(at, PbFault::UnknownField(field))),
+            }
+        }
+        let cid = cid.ok_or(fault(start, PbFault::Missing("a link's Hash")))?;
+        Ok(PbLink { cid, name, tsize })
+    }
+}
+
+fn once_in_order(
+    at: usize,
+    field: &'static str,
+    already: bool,
+    later_seen: bool,
+) -> Result<(), PbError> {
+    match (already, later_seen) {
+        (true, _) => Err(fault(at, PbFault::Duplicate(field))),
+        (false, true) => Err(fault(at, PbFault::OutOfOrder(field))),
+        (false, false) => Ok(()),
+    }
+}
+
+/// The CID that `bytes` begin with (go-cid `CidFromBytes`): a bare sha2-256 multihash, or version 1.
+fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
+    const V0_LEN: usize = 34;
+    if let [0x12, 0x20, _, ..] = bytes {
+        return bytes.get(..V0_LEN);
+    }
+    let (version, rest) = shortest_varint(bytes)?;
+    let (_codec, rest) = shortest_varint(rest)?;
+    let (_function, rest) = shortest_varint(rest)?;
+    let (digest_len, rest) = shortest_varint(rest)?;
+    let tail = rest.get(usize::try_from(digest_len).ok()?..)?;
+    (version == 1)
+        .then(|| bytes.get(..bytes.len() - tail.len()))
+        .flatten()
+}
+
+/// A multiformats varint: at most nine bytes, and no longer than it needs to be.
+fn shortest_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    const MAX_LEN: usize = 9;
+    let mut reader = Reader::new(bytes);
+    let value = reader.varint().ok()?;
+    let len = reader.at();
+    let last = *bytes.get(len.checked_sub(1)?)?;
+    (len <= MAX_LEN && (len == 1 || last != 0)).then_some((value, reader.rest()))
+}
+
+/// Writes a node as go-codec-dagpb does: links first, ordered by name (those of equal or no name as
+/// they come), then the data. Costs one buffer of the block's size.
+pub fn encode<'a>(links: impl IntoIterator<Item = PbLink<'a>>, data: Option<&[u8]>) -> Vec<u8> {
+    let mut links: Vec<PbLink<'a>> = links.into_iter().collect();
+    links.sort_by_key(|link| link.name.unwrap_or_default());
+    let mut block = Vec::new();
+    let mut body = Vec::new();
+    for link in links {
+        body.clear();
+        wire::put_bytes(&mut body, LINK_HASH, link.cid);
+        if let Some(name) = link.name {
+            wire::put_bytes(&mut body, LINK_NAME, name);
+        }
+        if let Some(tsize) = link.tsize {
+            wire::put_number(&mut body, LINK_TSIZE, tsize);
+        }
+        wire::put_bytes(&mut block, NODE_LINKS, &body);
+    }
+    if let Some(data) = data {
+        wire::put_bytes(&mut block, NODE_DATA, data);
+    }
+    block
+}
+
+/// Bytes from the start of a block that are always enough for [`leaf_frame`] to decide: the frame is
+/// three keys and three numbers of at most ten bytes each.
+pub const LEAF_HEAD_LEN: usize = 64;
+const _: () = assert!(LEAF_HEAD_LEN >= 6 * wire::MAX_VARINT_LEN);
+
+/// What the first bytes of a block say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// A leaf of a file in the form that Kubo writes: its file bytes lie in one piece.
+    Leaf(LeafFrame),
+    /// Anything else, broken blocks included: read the block whole and parse it.
+    Inner,
+    /// Too few bytes to tell. Never said of [`LEAF_HEAD_LEN`] bytes or of a whole block.
+    NeedMore,
+}
+
+/// Where the file bytes of a leaf lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafFrame {
+    /// Offset of the first file byte in the block.
+    pub data_offset: u64,
+    /// The number of file bytes.
+    pub data_len: u64,
+    /// The recorded file size if it is there and was within the bytes given; then it equals
+    /// `data_len`. `None` also where the block ends with the file bytes.
+    pub file_size: Option<u64>,
+}
+
+/// The frame of a leaf, from the first bytes of a block and the length of the whole block: where the
+/// file bytes lie, without reading the rest. Constant cost.
+///
+/// A leaf is a node without links whose data is a UnixFS file or raw message: the type, the file
+/// bytes, the file size. Blocks that hold the same in another order, or a mode or time, are `Inner`.
+///
+/// What is taken on trust: the up to eleven bytes behind the file bytes, as far as they are not part
+/// of `head`. There are just as many as the field of the right file size needs, and so it is assumed
+/// to be that field. A block made to deceive could have another there, such as a second Data, and
+/// would then read otherwise when parsed whole; one that Kubo wrote cannot.
+pub fn leaf_frame(head: &[u8], block_len: u64) -> Head {
+    let within = usize::try_from(block_len).unwrap_or(usize::MAX);
+    let head = head.get(..within).unwrap_or(head);
+    match frame_of(head, block_len) {
+        Ok(Some(frame)) => Head::Leaf(frame),
+        Err(_) if head.len() < LEAF_HEAD_LEN.min(within) => Head::NeedMore,
+        Ok(None) | Err(_) => Head::Inner,
+    }
+}
+
+/// `None`: not a leaf of the usual form. An error: `head` ends too early, or is malformed.
+fn frame_of(head: &[u8], block_len: u64) -> Result<Option<LeafFrame>, PbError> {
+    use super::data::{DATA, FILESIZE, TYPE, TYPE_FILE, TYPE_RAW};
+    let mut reader = Reader::new(head);
+    if reader.key()? != (NODE_DATA, LEN) {
+        return Ok(None);
+    }
+    let message_len = reader.varint()?;
+    if (reader.at() as u64).checked_add(message_len) != Some(block_len) {
+        return Ok(None);
+    }
+    if reader.key()? != (TYPE, VARINT) || !matches!(reader.varint()?, TYPE_FILE | TYPE_RAW) {
+        return Ok(None);
+    }
+    // An empty file has no Data field.
+    if reader.at() as u64 == block_len {
+        return Ok(Some(LeafFrame {
+            data_offset: block_len,
+            data_len: 0,
+            file_size: None,
+        }));
+    }
+    match reader.key()? {
+        (DATA, LEN) => {
+            let data_len = reader.varint()?;
+            Ok(frame_with_data(
+                head,
+                reader.at() as u64,
+                data_len,
+                block_len,
+            ))
+        }
+        (FILESIZE, VARINT) => {
+            let empty = reader.varint()? == 0 && reader.at() as u64 == block_len;
+            let frame = LeafFrame {
+                data_offset: block_len,
+                data_len: 0,
+                file_size: Some(0),
+            };
+            Ok(empty.then_some(frame))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn frame_with_data(
+    head: &[u8],
+    data_offset: u64,
+    data_len: u64,
+    block_len: u64,
+) -> Option<LeafFrame> {
+    let data_end = data_offset.checked_add(data_len)?;
+    if data_end == block_len {
+        return Some(LeafFrame {
+            data_offset,
+            data_len,
+            file_size: None,
+        });
+    }
+    let mut tail = Vec::with_capacity(1 + wire::MAX_VARINT_LEN);
+    wire::put_number(&mut tail, super::data::FILESIZE, data_len);
+    if data_end.checked_add(tail.len() as u64)? != block_len {
+        return None;
+    }
+    let seen = usize::try_from(data_end)
+        .ok()
+        .and_then(|end| head.get(end..))
+        .unwrap_or_default();
+    tail.starts_with(seen).then(|| LeafFrame {
+        data_offset,
+        data_len,
+        file_size: (seen.len() == tail.len()).then_some(data_len),
+    })
+}

@@ -1,0 +1,326 @@
+//! From a byte range of a file to the pieces of its leaves.
+//!
+//! Owns the descent: only children that intersect the range are ever asked for, each once, in file
+//! order, whatever the chunker and the layout (balanced, trickle, data inside inner nodes). Must not
+//! know where blocks lie, nor who reads. The walk can be driven without waiting ([`FileReader::next_now`])
+//! as far as nodes are cached and leaves are open, and goes on with [`FileReader::next_piece`] where
+//! waiting is allowed. Rules: boxo `ipld/unixfs/io/dagreader.go`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::dag_pb::{Head, LEAF_HEAD_LEN, LeafFrame, leaf_frame};
+use super::node::{Body, FileNode, Node};
+use crate::block::{Cid, RAW};
+use crate::error::{ReadError, StoreError};
+use crate::nodes::NodeSource;
+use crate::store::{Extent, Located};
+
+/// Levels of inner nodes a file may have. Kubo's widest files have four; a file of 2^63 bytes with two
+/// links a node would have about sixty.
+const MAX_DEPTH: usize = 64;
+
+/// The longest `Bytes` that the iterator yields, in bytes.
+const CHUNK: usize = 256 * 1024;
+
+/// Bytes of a file: in memory, or where to read them.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// In memory.
+    Bytes(Bytes),
+    /// In an open file.
+    Extent(Extent),
+}
+
+impl Piece {
+    /// The number of bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Extent(extent) => extent.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What can be said of the next piece without waiting.
+#[derive(Debug)]
+pub enum Step {
+    /// Here it is.
+    Piece(Piece),
+    /// The range has been read to its end.
+    End,
+    /// A node or a leaf must be fetched first: call [`FileReader::next_piece`] where waiting is allowed.
+    WouldWait,
+}
+
+/// Reads a range of a file, piece by piece, in order. Holds the inner nodes on the way to the present
+/// leaf and nothing else.
+#[derive(Clone, Debug)]
+pub struct FileReader {
+    nodes: Arc<NodeSource>,
+    /// What is still to be read.
+    range: Range<u64>,
+    /// The nodes from the root down to where the reader stands, and where each begins in the file.
+    path: Vec<(Arc<Node>, u64)>,
+}
+
+/// A child that intersects the range.
+struct Child {
+    cid: Cid,
+    start: u64,
+    size: u64,
+}
+
+impl FileReader {
+    pub(crate) fn new(nodes: Arc<NodeSource>, file: Arc<Node>, range: Range<u64>) -> Self {
+        let size = as_file(&file).map_or(0, FileNode::size);
+        let end = range.end.min(size);
+        FileReader { nodes, range: range.start.min(end)..end, path: vec![(file, 0)] }
+    }
+
+    /// Bytes still to come.
+    pub fn remaining(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// The next piece, fetching what it needs; `None` at the end of the range.
+    ///
+    /// Costs an open for a leaf that is not open (and one read of its head when it is dag-pb), and a
+    /// read of each inner node that is not cached. Blocks.
+    pub fn next_piece(&mut self) -> Option<Result<Piece, ReadError>> {
+        match self.advance(true) {
+            Ok(Step::Piece(piece)) => Some(Ok(piece)),
+            Ok(Step::End) => None,
+            Ok(Step::WouldWait) => {
+                unreachable!("a walk that may wait never stops for waiting")
+            }
+            Err(error) => {
+                self.range.start = self.range.end;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// The next piece if it can be had without waiting for a disk. Takes no system call under
+    /// [`crate::Verify::Off`], one `fstat` under [`crate::Verify::FirstRead`].
+    pub fn next_now(&mut self) -> Result<Step, ReadError> {
+        self.advance(false)
+    }
+
+    /// Fetches the next leaves of the range and asks the kernel to read them into the page cache, in
+    /// the order of their inodes, which on most file systems is the order on disk. The reader itself
+    /// does not move. Stops at `max_leaves` or `max_bytes`; errors end it silently, as the reader will
+    /// meet them itself. Blocks for opens and inner nodes, not for leaves.
+    pub fn warm(&self, max_leaves: usize, max_bytes: u64) -> u64 {
+        let mut ahead = self.clone();
+        let mut extents = Vec::new();
+        let mut bytes = 0;
+        while extents.len() < max_leaves && bytes < max_bytes {
+            match ahead.next_piece() {
+                Some(Ok(Piece::Extent(extent))) => {
+                    bytes += extent.len();
+                    extents.push(extent);
+                }
+                Some(Ok(Piece::Bytes(_))) => {}
+                Some(Err(_)) | None => break,
+            }
+        }
+        extents.sort_by_key(Extent::inode);
+        extents.iter().for_each(Extent::will_need);
+        bytes
+    }
+
+    fn advance(&mut self, may_wait: bool) -> Result<Step, ReadError> {
+        loop {
+            if self.range.is_empty() {
+                return Ok(Step::End);
+            }
+            let Some((node, start)) = self.path.last() else { return Ok(Step::End) };
+            let (node, start) = (node.clone(), *start);
+            let file = as_file(&node)?;
+            if self.range.start >= start + file.size() {
+                self.path.pop();
+                continue;
+            }
+            let within = self.range.start - start..self.range.end.min(start + file.size()) - start;
+            let found = match &file.body {
+                Body::Inline(data) => Some(Piece::Bytes(slice(data, &within))),
+                Body::Raw => self.leaf(&file.cid, None, file.size(), &within, may_wait)?,
+                Body::Leaf(frame) => {
+                    self.leaf(&file.cid, Some(frame), file.size(), &within, may_wait)?
+                }
+                Body::Tree { data, .. } if within.start < data.len() as u64 => {
+                    let end = within.end.min(data.len() as u64);
+                    Some(Piece::Bytes(slice(data, &(within.start..end))))
+                }
+                Body::Tree { links, ends, .. } => {
+                    let child = child_at(file, links, ends, start, within.start)?;
+                    match self.enter(child, may_wait)? {
+                        Entered::Leaf(piece) => Some(piece),
+                        Entered::Node => continue,
+                        Entered::WouldWait => None,
+                    }
+                }
+            };
+            let Some(piece) = found else { return Ok(Step::WouldWait) };
+            self.range.start += piece.len();
+            return Ok(Step::Piece(piece));
+        }
+    }
+
+    /// Takes a child: as a piece when it is a leaf, as the new end of the path when it is a node.
+    fn enter(&mut self, child: Child, may_wait: bool) -> Result<Entered, ReadError> {
+        let within = self.range.start - child.start
+            ..self.range.end.min(child.start + child.size) - child.start;
+        if child.cid.codec() == RAW {
+            let piece = self.leaf(&child.cid, None, child.size, &within, may_wait)?;
+            return Ok(piece.map_or(Entered::WouldWait, Entered::Leaf));
+        }
+        let node = match self.nodes.child_now(&child.cid)? {
+            Some(node) => node,
+            None if may_wait => self.nodes.child(&child.cid)?,
+            None => return Ok(Entered::WouldWait),
+        };
+        let file = as_file(&node)?;
+        if file.size() != child.size {
+            let reason =
+                format!("it has {} bytes where its parent says {}", file.size(), child.size);
+            return Err(ReadError::undecodable(&child.cid, reason));
+        }
+        if let Body::Leaf(frame) = &file.body {
+            let piece = self.leaf(&child.cid, Some(frame), child.size, &within, may_wait)?;
+            return Ok(piece.map_or(Entered::WouldWait, Entered::Leaf));
+        }
+        if self.path.len() >= MAX_DEPTH {
+            let reason = format!("it lies more than {MAX_DEPTH} levels below the root of its file");
+            return Err(ReadError::undecodable(&child.cid, reason));
+        }
+        self.path.push((node, child.start));
+        Ok(Entered::Node)
+    }
+
+    /// The part `within` of a leaf's `size` file bytes. `None`: it would have to wait.
+    fn leaf(
+        &self,
+        cid: &Cid,
+        frame: Option<&LeafFrame>,
+        size: u64,
+        within: &Range<u64>,
+        may_wait: bool,
+    ) -> Result<Option<Piece>, ReadError> {
+        let tiers = self.nodes.tiers();
+        let found = match tiers.locate_now(cid) {
+            Some(found) => found,
+            None if may_wait => tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?,
+            None => return Ok(None),
+        };
+        let offset = match frame {
+            Some(frame) => check_frame(cid, frame, &found)?,
+            None if found.len() == size => 0,
+            None => {
+                let reason =
+                    format!("it has {} bytes where its parent says {size}", found.len());
+                return Err(ReadError::undecodable(cid, reason));
+            }
+        };
+        let within = offset + within.start..offset + within.end;
+        Ok(Some(match found {
+            Located::Extent(extent) => {
+                Piece::Extent(extent.part(within.start, within.end - within.start))
+            }
+            Located::Bytes(bytes) => Piece::Bytes(slice(&bytes, &within)),
+        }))
+    }
+}
+
+enum Entered {
+    Leaf(Piece),
+    Node,
+    WouldWait,
+}
+
+fn as_file(node: &Node) -> Result<&FileNode, ReadError> {
+    match node {
+        Node::File(file) => Ok(file),
+        other => Err(ReadError::NotAFile(*other.cid())),
+    }
+}
+
+/// The child that holds byte `at` of `file`, which begins at `start`. Children without bytes are
+/// stepped over: they hold nothing.
+fn child_at(
+    file: &FileNode,
+    links: &super::node::Links,
+    ends: &[u64],
+    start: u64,
+    at: u64,
+) -> Result<Child, ReadError> {
+    let index = ends.partition_point(|end| *end <= at);
+    let Body::Tree { data, .. } = &file.body else { return Err(ReadError::NotAFile(file.cid)) };
+    let before = index.checked_sub(1).and_then(|i| ends.get(i)).copied();
+    let child_start = before.unwrap_or(data.len() as u64);
+    let child_end = ends.get(index).copied().unwrap_or(child_start);
+    Ok(Child {
+        cid: links.cid(&file.cid, index)?,
+        start: start + child_start,
+        size: child_end - child_start,
+    })
+}
+
+/// The frame was read from the head of a block; another copy of the block must have the same.
+fn check_frame(cid: &Cid, frame: &LeafFrame, found: &Located) -> Result<u64, ReadError> {
+    let same = match found {
+        Located::Bytes(bytes) => {
+            let head = bytes.get(..LEAF_HEAD_LEN.min(bytes.len())).unwrap_or_default();
+            matches!(leaf_frame(head, bytes.len() as u64), Head::Leaf(other)
+                if other.data_offset == frame.data_offset && other.data_len == frame.data_len)
+        }
+        Located::Extent(extent) => extent.len() >= frame.data_offset + frame.data_len,
+    };
+    if same {
+        return Ok(frame.data_offset);
+    }
+    Err(ReadError::undecodable(cid, "its copies in different tiers have different frames"))
+}
+
+/// The part `range` of `bytes`; ranges come from checked sizes, so a range beyond is cut to what is there.
+fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(clamp(range.start)..clamp(range.end))
+}
+
+impl Iterator for FileReader {
+    type Item = Result<Bytes, ReadError>;
+
+    /// The next bytes, read from the disk: at most 256 KiB. Blocks.
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.range.start;
+        let piece = match self.next_piece()? {
+            Ok(Piece::Bytes(bytes)) => return Some(Ok(bytes)),
+            Ok(Piece::Extent(extent)) => extent,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut part = piece.part(0, CHUNK as u64);
+        // What is left of a longer piece is found again: its file is open.
+        self.range.start = before + part.len();
+        let mut bytes = BytesMut::zeroed(usize::try_from(part.len()).unwrap_or(CHUNK));
+        let mut at = 0;
+        while !part.is_empty() {
+            match part.read(bytes.get_mut(at..).unwrap_or_default()) {
+                Ok(n) => at += n,
+                Err(error) => {
+                    self.range.start = self.range.end;
+                    return Some(Err(StoreError::into(error)));
+                }
+            }
+        }
+        Some(Ok(bytes.freeze()))
+    }
+}
