@@ -123,9 +123,7 @@ impl Hasher {
     pub fn new(code: u64, len: usize) -> Option<Hasher> {
         let (function, full_len) = Function::of(code)?;
         let min = if code == IDENTITY { 0 } else { MIN_DIGEST_LEN };
-        (min..=full_len)
-            .contains(&len)
-            .then_some(Hasher { function, len })
+        (min..=full_len).contains(&len).then_some(Hasher { function, len })
     }
 
     /// Takes in the next piece.
@@ -255,10 +253,7 @@ struct Identity {
 
 impl Default for Identity {
     fn default() -> Self {
-        Identity {
-            bytes: [0; MAX_DIGEST_LEN],
-            seen: 0,
-        }
+        Identity { bytes: [0; MAX_DIGEST_LEN], seen: 0 }
     }
 }
 
@@ -272,10 +267,155 @@ impl Identity {
     }
 
     fn finish(self, len: usize) -> Option<Digest> {
-        if self.seen == len {
-            Digest::prefix(&self.bytes, len)
-        } else {
-            None
+        if self.seen == len { Digest::prefix(&self.bytes, len) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Every function with its digest of "abc": from go-multihash 0.2.3, and from Python's hashlib
+    /// where that has it; Keccak-224 and -384 and BLAKE2s-160 from Python alone.
+    const OF_ABC: [(u64, &str); 19] = [
+        (SHA1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+        (SHA2_256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (
+            SHA2_512,
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ),
+        (
+            SHA3_512,
+            "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",
+        ),
+        (
+            SHA3_384,
+            "ec01498288516fc926459f58e2c6ad8df9b473cb0fc08c2596da7cf0e49be4b298d88cea927ac7f539f1edf228376d25",
+        ),
+        (SHA3_256, "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"),
+        (SHA3_224, "e642824c3f8cf24ad09234ee7d3c766fc9a3a5168d0c94ad73b46fdf"),
+        (
+            SHAKE_256,
+            "483366601360a8771c6863080cc4114d8db44530f8f1e1ee4f94ea37e78b5739d5a15bef186a5386c75744c0527e1faa9f8726e462a12a4feb06bd8801e751e4",
+        ),
+        (KECCAK_224, "c30411768506ebe1c2871b1ee2e87d38df342317300a9b97a95ec6a8"),
+        (KECCAK_256, "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"),
+        (
+            KECCAK_384,
+            "f7df1165f033337be098e7d288ad6a2f74409d7a60b49c36642218de161b1f99f8c681e4afaf31a34db29fb763e3c28e",
+        ),
+        (
+            KECCAK_512,
+            "18587dc2ea106b9a1563e32b3312421ca164c7f1f07bc922a9c83d77cea3a1e5d0c69910739025372dc14ac9642629379540c17e2a65b19d77aa511a9d00bb96",
+        ),
+        (BLAKE3, "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
+        (DBL_SHA2_256, "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358"),
+        (BLAKE2B_20, "384264f676f39536840523f284921cdc68b6846b"),
+        (BLAKE2B_0 + 32, "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"),
+        (
+            BLAKE2B_64,
+            "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d17d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923",
+        ),
+        (BLAKE2S_20, "5ae3b99be29b01834c3b508521ede60438f8de17"),
+        (BLAKE2S_32, "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"),
+    ];
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_function_gives_its_known_digest() {
+        for (code, expected) in OF_ABC {
+            let found = digest(code, expected.len() / 2, b"abc").unwrap();
+            assert_eq!(hex(found.as_bytes()), expected, "code {code:#x}");
+            assert_eq!(verify(code, &unhex(expected), b"abc"), Verdict::Match, "code {code:#x}");
         }
+    }
+
+    #[test]
+    fn one_changed_bit_is_a_mismatch() {
+        for (code, expected) in OF_ABC {
+            let mut digest = unhex(expected);
+            assert_eq!(verify(code, &digest, b"abb"), Verdict::Mismatch, "code {code:#x}");
+            *digest.last_mut().unwrap() ^= 1;
+            assert_eq!(verify(code, &digest, b"abc"), Verdict::Mismatch, "code {code:#x}");
+        }
+    }
+
+    #[test]
+    fn pieces_hash_as_the_whole() {
+        let data: Vec<u8> = (0..1000u32).map(|i| (i * i) as u8).collect();
+        for (code, expected) in OF_ABC {
+            let len = expected.len() / 2;
+            let mut hasher = Hasher::new(code, len).unwrap();
+            for piece in data.chunks(77) {
+                hasher.update(piece);
+            }
+            assert_eq!(hasher.finish(), digest(code, len, &data), "code {code:#x}");
+            let mut hasher = Hasher::new(code, len).unwrap();
+            hasher.update(&data);
+            hasher.update(b"more");
+            assert_ne!(hasher.finish(), digest(code, len, &data), "code {code:#x}");
+        }
+    }
+
+    #[test]
+    fn a_shortened_digest_is_the_start_of_the_full_one_and_has_20_bytes_or_more() {
+        for (code, expected) in OF_ABC {
+            let full = unhex(expected);
+            let longest = if code == BLAKE3 { MAX_DIGEST_LEN } else { full.len() };
+            assert_eq!(verify(code, &full[..20], b"abc"), Verdict::Match, "code {code:#x}");
+            assert_eq!(
+                verify(code, &full[..19], b"abc"),
+                Verdict::UnknownFunction,
+                "code {code:#x}"
+            );
+            assert!(digest(code, longest, b"abc").is_some(), "code {code:#x}");
+            assert_eq!(digest(code, longest + 1, b"abc"), None, "code {code:#x}");
+        }
+    }
+
+    #[test]
+    fn blake3_can_be_as_long_as_128_bytes() {
+        let expected = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85\
+                        1fb250ae7393f5d02813b65d521a0d492d9ba09cf7ce7f4cffd900f23374bf0b\
+                        c08a1fb0b38ed276181ccbd9f7b7edbddf9f86404ad7929605f6ffa3fb1ac879\
+                        83105f013384f2f11d38879c985d47003804b905f0c38975e28d36804bb60d8c";
+        assert_eq!(verify(BLAKE3, &unhex(expected), b"abc"), Verdict::Match);
+    }
+
+    #[test]
+    fn what_is_not_on_kubos_list_is_unknown() {
+        let known = |code| verify(code, &[0; 20], b"") != Verdict::UnknownFunction;
+        const SHAKE_128: u64 = 0x18;
+        const MURMUR3_X64_64: u64 = 0x22;
+        const MD5: u64 = 0xd5;
+        for code in [SHAKE_128, MURMUR3_X64_64, MD5, 0x10, 0x1f, 0x55, 0x57, u64::MAX] {
+            assert!(!known(code), "code {code:#x}");
+        }
+        let blake2: Vec<u64> = (0xb1ff..0xb300).filter(|&code| known(code)).collect();
+        let expected: Vec<u64> = (0xb214..=0xb240).chain(0xb254..=0xb260).collect();
+        assert_eq!(blake2, expected);
+    }
+
+    #[test]
+    fn identity_is_the_bytes_themselves_up_to_128_of_them() {
+        assert_eq!(verify(IDENTITY, b"", b""), Verdict::Match);
+        assert_eq!(verify(IDENTITY, b"abc", b"abc"), Verdict::Match);
+        assert_eq!(verify(IDENTITY, b"abc", b"abd"), Verdict::Mismatch);
+        assert_eq!(verify(IDENTITY, b"abc", b"ab"), Verdict::Mismatch);
+        assert_eq!(verify(IDENTITY, b"abc", b"abcd"), Verdict::Mismatch);
+        assert_eq!(verify(IDENTITY, &[7; 128], &[7; 128]), Verdict::Match);
+        assert_eq!(verify(IDENTITY, &[7; 128], &[7; 129]), Verdict::Mismatch);
+        assert_eq!(verify(IDENTITY, &[7; 129], &[7; 129]), Verdict::UnknownFunction);
     }
 }

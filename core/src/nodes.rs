@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::block::{Cid, DAG_PB, MultihashBytes, RAW};
 use crate::error::ReadError;
@@ -20,6 +20,10 @@ use crate::unixfs::{FileNode, Node};
 /// The mean size of a cached node that the cache is laid out for, in bytes: a file of some tens of
 /// leaves, a directory of some tens of entries.
 const TYPICAL_NODE: u64 = 2048;
+
+/// Parts of the cache, each with its lock and its share of the bytes. A node heavier than a share is not
+/// kept, so there are few: at the default of 8 MiB a node of 2 MiB, the largest that Kubo makes, has room.
+const CACHE_PARTS: usize = 4;
 
 /// A file of one block whose bytes came with it (verified, or from a store without files) is cached up
 /// to this size, in bytes.
@@ -46,11 +50,18 @@ impl NodeSource {
     /// Keeps decoded nodes of at most `cache_bytes` bytes together.
     pub(crate) fn new(tiers: Tiers, cache_bytes: u64) -> Self {
         let items = usize::try_from(cache_bytes / TYPICAL_NODE).unwrap_or(usize::MAX).max(16);
-        NodeSource {
-            tiers,
-            cache: Cache::with_weighter(items, cache_bytes.max(1), Weight),
-            decoded: AtomicU64::new(0),
-        }
+        let mut options = OptionsBuilder::new();
+        options.shards(CACHE_PARTS).estimated_items_capacity(items).weight_capacity(cache_bytes.max(1));
+        let options = options.build();
+        #[expect(clippy::unwrap_used, reason = "both capacities, all that the builder asks for, are set")]
+        let options = options.unwrap();
+        let cache = Cache::with_options(
+            options,
+            Weight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        NodeSource { tiers, cache, decoded: AtomicU64::new(0) }
     }
 
     pub(crate) fn tiers(&self) -> &Tiers {
@@ -64,7 +75,7 @@ impl NodeSource {
 
     /// A node that is cached.
     pub(crate) fn get_now(&self, cid: &Cid) -> Option<Arc<Node>> {
-        self.cache.get(cache_key(cid).with_tag())
+        is_read_here(cid).then(|| self.cache.get(cache_key(cid).with_tag())).flatten()
     }
 
     /// A node: from the cache, or read, checked by policy and decoded.
@@ -86,6 +97,9 @@ impl NodeSource {
     pub(crate) fn child_now(&self, cid: &Cid) -> Result<Option<Arc<Node>>, ReadError> {
         if let Some(node) = self.get_now(cid) {
             return Ok(Some(node));
+        }
+        if !is_read_here(cid) {
+            return Ok(None);
         }
         match self.tiers.locate_now(cid) {
             Some(Located::Extent(extent)) => Ok(extent.block().head().and_then(|head| match head {
@@ -110,24 +124,53 @@ impl NodeSource {
         Ok(node)
     }
 
+    /// Drops a decoded node.
+    pub(crate) fn forget(&self, cid: &Cid) {
+        self.cache.remove(cache_key(cid).with_tag());
+    }
+
+    /// A node that is not what its parent says, once more: from a copy that hashes to its CID.
+    pub(crate) fn sound_child(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        self.forget(cid);
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let found = self.tiers.locate_sound(cid)?.ok_or(ReadError::Missing(*cid))?;
+        Ok(Arc::new(Node::decode(cid, self.tiers.read_whole(cid, found)?)?))
+    }
+
     fn load(&self, cid: &Cid) -> Result<Node, ReadError> {
-        if cid.codec() != RAW && cid.codec() != DAG_PB {
+        if !is_read_here(cid) {
             return Err(ReadError::UnsupportedCodec { cid: *cid, codec: cid.codec() });
         }
         let found = self.tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?;
-        if cid.codec() == RAW {
-            return Ok(Node::File(FileNode::raw(cid, found.len())));
-        }
-        if let Located::Extent(extent) = &found
-            && let Head::Leaf(frame) = head_of(extent)?
-        {
-            return Ok(Node::File(FileNode::leaf(cid, frame)));
+        if let Located::Extent(extent) = &found {
+            if cid.codec() == RAW {
+                return Ok(Node::File(FileNode::raw(cid, extent.len())));
+            }
+            // A head that cannot be read is met again when the block is read whole.
+            if let Ok(Head::Leaf(frame)) = head_of(extent) {
+                return Ok(Node::File(FileNode::leaf(cid, frame)));
+            }
         }
         self.decoded.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.tiers.read_whole(cid, found)?;
-        self.tiers.close(cid);
-        Node::decode(cid, bytes)
+        let node = Node::decode(cid, self.tiers.read_whole(cid, found)?);
+        let node = match node {
+            // A file that was cut short or overwritten looks like this; another tier may hold a good one.
+            Err(ReadError::Undecodable { .. }) => {
+                let sound = self.tiers.locate_sound(cid)?.ok_or(ReadError::Missing(*cid))?;
+                Node::decode(cid, self.tiers.read_whole(cid, sound)?)?
+            }
+            node => node?,
+        };
+        if !node.is_leaf() {
+            self.tiers.close(cid);
+        }
+        Ok(node)
     }
+}
+
+/// Whether blocks of this codec are read as nodes.
+fn is_read_here(cid: &Cid) -> bool {
+    matches!(cid.codec(), RAW | DAG_PB)
 }
 
 /// What the head of an open dag-pb block says; read once while it is open.

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cid::multibase::Base;
+
 use crate::block::Cid;
 
 /// `/ipfs/CID/a/b`: where to start and which links to follow. Holds no empty, `.` or `..` segment.
@@ -119,7 +121,25 @@ pub fn parse_cid(text: &str) -> Result<Cid, String> {
     if text.len() > MAX_CID_TEXT {
         return Err(format!("it has {} characters, more than {MAX_CID_TEXT}", text.len()));
     }
-    Cid::from_str(text).map_err(|e| e.to_string())
+    // The parser would look for a CID behind the last "/ipfs/" of its text.
+    if text.contains('/') {
+        return Err("it has a slash".into());
+    }
+    let cid = Cid::from_str(text).map_err(|e| e.to_string())?;
+    if spelled_len(&cid, text) != Some(text.len()) {
+        return Err("bytes follow the CID in it".into());
+    }
+    Ok(cid)
+}
+
+/// The length of the CID in the base that `text` is in. The parser steps over what follows a CID, which
+/// go-cid (`Cast`) refuses: a longer text would be a second name of the same block.
+fn spelled_len(cid: &Cid, text: &str) -> Option<usize> {
+    if text.starts_with("Qm") {
+        return Some(cid.to_string().len());
+    }
+    let base = text.chars().next().and_then(|letter| Base::from_code(letter).ok())?;
+    Some(cid::multibase::encode(base, cid.to_bytes()).len())
 }
 
 impl fmt::Display for ContentPath {

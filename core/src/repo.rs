@@ -14,6 +14,7 @@ use crate::resolve::{self, Resolved};
 use crate::store::archive::{Archive, ArchiveOptions};
 use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
 use crate::store::{BlockSource, Fault, Located};
+use crate::unixfs::directory::{Found, find};
 use crate::unixfs::{FileReader, Listing, Node};
 
 /// What a repository is made of, and the bounds of what it keeps in memory.
@@ -108,6 +109,15 @@ impl Repo {
             Bound::Unbounded => u64::MAX,
         };
         FileReader::new(self.nodes.clone(), file.clone(), start..end)
+    }
+
+    /// The CID of a name in a directory, from cached nodes alone; `None` when there is no such name or
+    /// a shard is not cached. Never waits.
+    pub fn lookup_now(&self, directory: &Node, name: &[u8]) -> Option<Cid> {
+        match find(directory, name, &|cid| Ok(self.nodes.get_now(cid))) {
+            Ok(Found::Link(cid)) => Some(cid),
+            Ok(Found::Nothing | Found::WouldWait) | Err(_) => None,
+        }
     }
 
     /// Walks the entries of a directory. Reads nothing yet.

@@ -25,10 +25,7 @@ pub struct BlockFile {
 impl BlockFile {
     /// `stat` must be that of `file`, taken after it was opened.
     pub(crate) fn new(file: File, stat: &Stat) -> Self {
-        BlockFile {
-            file,
-            opened: Stamp::of(stat),
-        }
+        BlockFile { file, opened: Stamp::of(stat) }
     }
 
     /// Length in bytes when the file was opened. Free.
@@ -157,10 +154,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    #[allow(
-        clippy::useless_conversion,
-        reason = "the types of `Stat` differ by architecture"
-    )]
+    #[allow(clippy::useless_conversion, reason = "the types of `Stat` differ by architecture")]
     pub(crate) fn of(stat: &Stat) -> Stamp {
         Stamp {
             dev: u64::from(stat.st_dev),

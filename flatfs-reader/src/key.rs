@@ -57,11 +57,7 @@ impl fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A key of megabytes must not become a log line of megabytes.
         let shown = self.0.get(..MAX_KEY_LEN).unwrap_or(self.0);
-        let more = if shown.len() < self.0.len() {
-            "..."
-        } else {
-            ""
-        };
+        let more = if shown.len() < self.0.len() { "..." } else { "" };
         write!(f, "Key({}{more})", BASE32_NOPAD.encode(shown))
     }
 }

@@ -43,35 +43,25 @@ impl ShardFn {
     /// [`ShardFnError`] when the text does not follow go-ds-flatfs's grammar, or when its parameter is negative
     /// (go-ds-flatfs would crash) or above [`MAX_SHARD_LEN`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ShardFnError> {
-        let text = str::from_utf8(bytes)
-            .map_err(|_| ShardFnError::NotText)?
-            .trim();
+        let text = str::from_utf8(bytes).map_err(|_| ShardFnError::NotText)?.trim();
         let rest = text
             .strip_prefix(PREFIX)
-            .ok_or_else(|| ShardFnError::Shape {
-                found: excerpt(text),
-            })?;
+            .ok_or_else(|| ShardFnError::Shape { found: excerpt(text) })?;
         let mut parts = rest.split('/');
         let (Some(version), Some(name), Some(param), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(ShardFnError::Shape {
-                found: excerpt(text),
-            });
+            return Err(ShardFnError::Shape { found: excerpt(text) });
         };
         if version != VERSION {
-            return Err(ShardFnError::Version {
-                found: excerpt(version),
-            });
+            return Err(ShardFnError::Version { found: excerpt(version) });
         }
         let make = match name {
             "prefix" => ShardFn::Prefix,
             "suffix" => ShardFn::Suffix,
             "next-to-last" => ShardFn::NextToLast,
             _ => {
-                return Err(ShardFnError::Function {
-                    found: excerpt(name),
-                });
+                return Err(ShardFnError::Function { found: excerpt(name) });
             }
         };
         parse_param(param).map(make)
@@ -131,9 +121,7 @@ impl fmt::Display for ShardFn {
 
 /// The parameter as Go's `Atoi` reads it (a sign and leading zeros are allowed), within our bound.
 fn parse_param(text: &str) -> Result<u8, ShardFnError> {
-    let wide: i64 = text.parse().map_err(|_| ShardFnError::Param {
-        found: excerpt(text),
-    })?;
+    let wide: i64 = text.parse().map_err(|_| ShardFnError::Param { found: excerpt(text) })?;
     u8::try_from(wide).map_err(|_| ShardFnError::OutOfBounds { found: wide })
 }
 
@@ -147,11 +135,7 @@ fn last_bytes(text: &[u8], n: u8) -> Vec<u8> {
 
 /// Enough of a foreign text to recognise it, escaped, so that an error stays one short line.
 fn excerpt(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .flat_map(char::escape_debug)
-        .take(EXCERPT_LEN)
-        .collect();
+    let mut shown: String = text.chars().flat_map(char::escape_debug).take(EXCERPT_LEN).collect();
     if text.len() > EXCERPT_LEN {
         shown.push_str("...");
     }

@@ -25,9 +25,7 @@ pub const MAX_SHARDING_LEN: usize = 1024;
 const SHARDING: &str = "SHARDING";
 
 /// `O_NONBLOCK`: a pipe under the name must not hang the process before `fstat` tells what it is.
-pub(crate) const READ_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NONBLOCK);
+pub(crate) const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// One tree as it was when its `SHARDING` was read.
 #[derive(Debug)]
@@ -110,10 +108,7 @@ impl Watch {
     pub(crate) fn unavailable(&self, refusal: Refusal) -> Error {
         match refusal {
             Refusal::OutOfFiles(source) => Error::OutOfFiles { source },
-            Refusal::Root(reason) => Error::Unavailable {
-                root: self.root.clone(),
-                reason,
-            },
+            Refusal::Root(reason) => Error::Unavailable { root: self.root.clone(), reason },
         }
     }
 
@@ -170,12 +165,7 @@ fn adopt(sharding: &Path) -> Result<Adopted, Refusal> {
     }
     let bytes = read_bounded(&file)?;
     let shard_fn = ShardFn::parse(&bytes).map_err(RootFault::from)?;
-    Ok(Adopted {
-        shard_fn,
-        nowait: accepts_nowait(&file),
-        stamp: Stamp::of(&stat),
-        noatime,
-    })
+    Ok(Adopted { shard_fn, nowait: accepts_nowait(&file), stamp: Stamp::of(&stat), noatime })
 }
 
 /// At most one byte more than the bound is ever read.

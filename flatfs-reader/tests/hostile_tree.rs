@@ -51,12 +51,7 @@ impl Hostile {
         });
         for error in errors {
             assert!(error.to_string().starts_with("block file /"), "{error}");
-            assert_eq!(
-                fault_of(&error),
-                Some(fault),
-                "{error} {:?}",
-                error.source()
-            );
+            assert_eq!(fault_of(&error), Some(fault), "{error} {:?}", error.source());
         }
         good_block_reads(&flatfs);
     }
@@ -82,10 +77,7 @@ fn fault_of(error: &Error) -> Option<Fault> {
 }
 
 fn good_block_reads(flatfs: &FlatFs) {
-    assert_eq!(
-        flatfs.get(Key::new(GOOD), 100).unwrap().as_deref(),
-        Some(GOOD)
-    );
+    assert_eq!(flatfs.get(Key::new(GOOD), 100).unwrap().as_deref(), Some(GOOD));
 }
 
 /// What `f` returns, unless it hangs.
@@ -115,13 +107,7 @@ fn a_directory_is_not_a_block() {
 #[test]
 fn a_pipe_is_not_a_block_and_does_not_hang() {
     let tree = Hostile::new();
-    assert!(
-        Command::new("mkfifo")
-            .arg(&tree.bad)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mkfifo").arg(&tree.bad).status().unwrap().success());
     tree.is_not_a_file(FileKind::Pipe);
 }
 
@@ -135,10 +121,7 @@ fn a_socket_is_not_a_block() {
 #[test]
 fn a_device_is_not_a_block() {
     let tree = Hostile::new();
-    let made = Command::new("mknod")
-        .arg(&tree.bad)
-        .args(["c", "1", "3"])
-        .output();
+    let made = Command::new("mknod").arg(&tree.bad).args(["c", "1", "3"]).output();
     if !made.unwrap().status.success() {
         eprintln!("SKIPPED: this user may not make device nodes");
         return;
@@ -167,10 +150,7 @@ fn a_shard_directory_may_be_a_link_to_another_disk() {
     symlink(disk.path(), shard).unwrap();
     fs::write(&tree.bad, "elsewhere").unwrap();
     let flatfs = FlatFs::open(tree.root()).unwrap();
-    assert_eq!(
-        flatfs.get(BAD, 100).unwrap().as_deref(),
-        Some(&b"elsewhere"[..])
-    );
+    assert_eq!(flatfs.get(BAD, 100).unwrap().as_deref(), Some(&b"elsewhere"[..]));
 }
 
 #[test]
@@ -217,10 +197,7 @@ fn the_longest_key_that_fits_a_file_name_is_read_and_one_byte_more_is_refused() 
     let longest = [7; MAX_KEY_LEN];
     tree::put(tree.root(), SHARD_FN, &longest, b"long");
     let flatfs = FlatFs::open(tree.root()).unwrap();
-    assert_eq!(
-        flatfs.get(Key::new(&longest), 9).unwrap().as_deref(),
-        Some(&b"long"[..])
-    );
+    assert_eq!(flatfs.get(Key::new(&longest), 9).unwrap().as_deref(), Some(&b"long"[..]));
     tree.has_fault(Key::new(&[7; MAX_KEY_LEN + 1]), Fault::NameTooLong);
     tree.has_fault(Key::new(&[7; 1 << 16]), Fault::NameTooLong);
 }
@@ -235,14 +212,7 @@ fn the_empty_key_is_never_held() {
 #[test]
 fn a_key_of_path_characters_stays_inside_the_tree() {
     let tree = Hostile::new();
-    for bytes in [
-        &b"../../../etc/passwd"[..],
-        b"/",
-        b"..",
-        b"\0",
-        b"a\0b",
-        b"\xff\xfe",
-    ] {
+    for bytes in [&b"../../../etc/passwd"[..], b"/", b"..", b"\0", b"a\0b", b"\xff\xfe"] {
         tree.is_not_held(Key::new(bytes));
         let path = FlatFs::open(tree.root()).unwrap().path_of(Key::new(bytes));
         let below = path.strip_prefix(tree.root()).unwrap();
@@ -271,24 +241,14 @@ fn a_file_that_may_not_be_read_is_denied_and_the_next_block_reads() {
     let tree = Hostile::new();
     let file = tree::put(tree.root(), SHARD_FN, b"secret file", b"x");
     let inner = tree::put(tree.root(), SHARD_FN, b"secret directory!", b"x");
-    let shut = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    let shut = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     shut(&file);
     shut(inner.parent().unwrap());
     let dir = tree::temp_dir();
     if !tree::is_root() {
-        tree::must_pass(tree::child(
-            dir.path(),
-            &["env"],
-            "child_is_denied",
-            tree.root(),
-        ));
+        tree::must_pass(tree::child(dir.path(), &["env"], "child_is_denied", tree.root()));
     } else if tree::has_program("setpriv") {
-        tree::must_pass(tree::child(
-            dir.path(),
-            &tree::AS_NOBODY,
-            "child_is_denied",
-            tree.root(),
-        ));
+        tree::must_pass(tree::child(dir.path(), &tree::AS_NOBODY, "child_is_denied", tree.root()));
     } else {
         eprintln!("SKIPPED: root needs setpriv (util-linux) to become a plain user");
     }
@@ -310,10 +270,7 @@ fn open_error(root: &Path) -> RootFault {
 fn a_directory_without_sharding_is_no_archive() {
     let dir = tree::temp_dir();
     assert!(matches!(open_error(dir.path()), RootFault::Missing));
-    assert!(matches!(
-        open_error(&dir.path().join("nowhere")),
-        RootFault::Missing
-    ));
+    assert!(matches!(open_error(&dir.path().join("nowhere")), RootFault::Missing));
 }
 
 #[test]
@@ -323,22 +280,12 @@ fn a_sharding_that_is_huge_binary_empty_or_foreign_is_no_archive() {
     let line = "/repo/flatfs/shard/v1/next-to-last/2";
     fs::write(&sharding, format!("{line}{}", " ".repeat(2000))).unwrap();
     assert!(matches!(open_error(dir.path()), RootFault::TooLong));
-    fs::File::create(&sharding)
-        .unwrap()
-        .set_len(1 << 40)
-        .unwrap();
+    fs::File::create(&sharding).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(open_error(dir.path()), RootFault::TooLong));
-    for text in [
-        &b"\x7fELF\xff\xff"[..],
-        b"",
-        b"auto",
-        b"/repo/flatfs/shard/v1/prefix/4000000000",
-    ] {
+    for text in [&b"\x7fELF\xff\xff"[..], b"", b"auto", b"/repo/flatfs/shard/v1/prefix/4000000000"]
+    {
         fs::write(&sharding, text).unwrap();
-        assert!(
-            matches!(open_error(dir.path()), RootFault::Malformed(_)),
-            "{text:?}"
-        );
+        assert!(matches!(open_error(dir.path()), RootFault::Malformed(_)), "{text:?}");
     }
 }
 
@@ -350,13 +297,7 @@ fn a_sharding_that_is_no_file_is_no_archive_and_does_not_hang() {
     let found = FileKind::Directory;
     assert!(matches!(open_error(dir.path()), RootFault::NotAFile { found: f } if f == found));
     fs::remove_dir(&sharding).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(&sharding)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mkfifo").arg(&sharding).status().unwrap().success());
     let found = FileKind::Pipe;
     assert!(matches!(open_error(dir.path()), RootFault::NotAFile { found: f } if f == found));
 }
@@ -375,10 +316,7 @@ fn an_error_prints_one_layer_and_its_source_the_next() {
     assert_eq!(
         chain,
         [
-            format!(
-                "archive {}: this is not a readable flatfs tree",
-                dir.path().display()
-            ),
+            format!("archive {}: this is not a readable flatfs tree", dir.path().display()),
             "SHARDING cannot be understood".to_owned(),
             "its function is \"last\", expected \"prefix\", \"suffix\" or \"next-to-last\""
                 .to_owned(),

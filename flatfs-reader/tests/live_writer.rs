@@ -58,10 +58,7 @@ fn beside_a_writer_every_answer_is_the_whole_block_or_none() {
             }
         }
     });
-    assert!(
-        whole > 0 && none > 0,
-        "{whole} hits and {none} misses: the race was not run"
-    );
+    assert!(whole > 0 && none > 0, "{whole} hits and {none} misses: the race was not run");
     assert_eq!(flatfs.adoptions(), 0);
 }
 
@@ -86,9 +83,5 @@ fn a_block_that_vanishes_after_it_was_opened_is_still_read() {
     assert_eq!(block.read_at(&mut buf, 0).unwrap(), buf.len());
     assert_eq!(buf, tree::bytes(1));
     assert_eq!(flatfs.len_of(Key::new(&key)).unwrap(), None);
-    assert_ne!(
-        block.stamp().unwrap(),
-        block.opened(),
-        "an unlinked file shows in its stamp"
-    );
+    assert_ne!(block.stamp().unwrap(), block.opened(), "an unlinked file shows in its stamp");
 }

@@ -22,14 +22,8 @@ fn read_everything(root: &Path) {
     for i in 0..BLOCKS {
         let key = tree::key(i);
         let expected = tree::bytes(i);
-        assert_eq!(
-            flatfs.len_of(Key::new(&key)).unwrap(),
-            Some(expected.len() as u64)
-        );
-        assert_eq!(
-            flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap().as_ref(),
-            Some(&expected)
-        );
+        assert_eq!(flatfs.len_of(Key::new(&key)).unwrap(), Some(expected.len() as u64));
+        assert_eq!(flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap().as_ref(), Some(&expected));
         let block = flatfs.open_block(Key::new(&key)).unwrap().unwrap();
         block.will_need(0, block.len());
         let mut buf = vec![0; expected.len()];
@@ -37,12 +31,7 @@ fn read_everything(root: &Path) {
         block.dont_need(0, block.len());
         assert_eq!(buf, expected);
     }
-    assert!(
-        flatfs
-            .open_block(Key::new(&tree::key(BLOCKS)))
-            .unwrap()
-            .is_none()
-    );
+    assert!(flatfs.open_block(Key::new(&tree::key(BLOCKS))).unwrap().is_none());
     flatfs.available().unwrap();
 }
 
@@ -95,17 +84,11 @@ fn traces(paths: &[PathBuf], with_access_times: bool) -> BTreeMap<PathBuf, Trace
             accessed: with_access_times.then(|| (meta.atime(), meta.atime_nsec())),
         }
     };
-    paths
-        .iter()
-        .map(|path| (path.clone(), trace(path)))
-        .collect()
+    paths.iter().map(|path| (path.clone(), trace(path))).collect()
 }
 
 fn set_dir_modes(paths: &[PathBuf], mode: u32) {
-    for path in paths
-        .iter()
-        .filter(|path| path.symlink_metadata().unwrap().is_dir())
-    {
+    for path in paths.iter().filter(|path| path.symlink_metadata().unwrap().is_dir()) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 }
@@ -113,9 +96,7 @@ fn set_dir_modes(paths: &[PathBuf], mode: u32) {
 /// Access times that even `relatime` moves at the next read.
 fn age(path: &Path) {
     let at = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86400);
-    let times = FileTimes::new()
-        .set_accessed(at(9000))
-        .set_modified(at(9001));
+    let times = FileTimes::new().set_accessed(at(9000)).set_modified(at(9001));
     File::open(path).unwrap().set_times(times).unwrap();
 }
 
@@ -123,10 +104,7 @@ fn age(path: &Path) {
 fn unlistable_tree(root: &Path, owner: Option<u32>) -> Vec<PathBuf> {
     tree::make_with_blocks(root, ShardFn::default(), BLOCKS);
     let paths = tree::every_path(root);
-    paths
-        .iter()
-        .filter(|path| path.is_file())
-        .for_each(|path| age(path));
+    paths.iter().filter(|path| path.is_file()).for_each(|path| age(path));
     if let Some(uid) = owner {
         tree::give_to(root, uid);
     }
@@ -144,12 +122,7 @@ fn serves_and_stays_the_same(owner: Option<u32>, with_access_times: bool) {
             eprintln!("SKIPPED: root needs setpriv (util-linux) to become a plain user");
             return;
         }
-        tree::must_pass(tree::child(
-            dir.path(),
-            &tree::AS_NOBODY,
-            "child_reads_everything",
-            &root,
-        ));
+        tree::must_pass(tree::child(dir.path(), &tree::AS_NOBODY, "child_reads_everything", &root));
     } else {
         assert!(fs::read_dir(&root).is_err());
         read_everything(&root);
@@ -199,21 +172,9 @@ fn a_tree_on_a_read_only_mount_is_served() {
     tree::make_with_blocks(&root, ShardFn::default(), BLOCKS);
     let mount =
         "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"";
-    let wrapper = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        mount,
-        root.to_str().unwrap(),
-    ];
+    let wrapper = ["unshare", "--mount", "sh", "-c", mount, root.to_str().unwrap()];
     let mut probe = std::process::Command::new(wrapper[0]);
-    if !probe
-        .args(&wrapper[1..])
-        .arg("true")
-        .output()
-        .is_ok_and(|o| o.status.success())
-    {
+    if !probe.args(&wrapper[1..]).arg("true").output().is_ok_and(|o| o.status.success()) {
         eprintln!("SKIPPED: this user may not mount anything");
         return;
     }

@@ -36,22 +36,13 @@ fn keys_lead_to_the_directories_that_go_ds_flatfs_computes() {
 #[test]
 fn the_three_functions_are_read_with_white_space_around_and_numbers_as_go_writes_them() {
     for (line, expected) in [
-        (
-            "/repo/flatfs/shard/v1/next-to-last/2\n",
-            ShardFn::NextToLast(2),
-        ),
+        ("/repo/flatfs/shard/v1/next-to-last/2\n", ShardFn::NextToLast(2)),
         ("/repo/flatfs/shard/v1/next-to-last/2", ShardFn::default()),
-        (
-            " \t\r\n/repo/flatfs/shard/v1/prefix/5 \n\n",
-            ShardFn::Prefix(5),
-        ),
+        (" \t\r\n/repo/flatfs/shard/v1/prefix/5 \n\n", ShardFn::Prefix(5)),
         ("/repo/flatfs/shard/v1/suffix/3\n", ShardFn::Suffix(3)),
         ("/repo/flatfs/shard/v1/suffix/0\n", ShardFn::Suffix(0)),
         ("/repo/flatfs/shard/v1/prefix/+007", ShardFn::Prefix(7)),
-        (
-            "/repo/flatfs/shard/v1/prefix/255",
-            ShardFn::Prefix(MAX_SHARD_LEN),
-        ),
+        ("/repo/flatfs/shard/v1/prefix/255", ShardFn::Prefix(MAX_SHARD_LEN)),
     ] {
         assert_eq!(line.parse(), Ok(expected), "{line:?}");
     }
@@ -64,14 +55,8 @@ fn anything_else_is_refused_with_what_was_found_and_what_was_expected() {
         ("/repo/flatfs/shard/", "expected a line like"),
         ("v1/next-to-last/2", "it says \"v1/next-to-last/2\""),
         ("/repo/flatfs/shard/v1/next-to-last", "expected a line like"),
-        (
-            "/repo/flatfs/shard/v1/next-to-last/2/",
-            "expected a line like",
-        ),
-        (
-            "/repo/flatfs/shard/v1/next-to-last/2/x",
-            "expected a line like",
-        ),
+        ("/repo/flatfs/shard/v1/next-to-last/2/", "expected a line like"),
+        ("/repo/flatfs/shard/v1/next-to-last/2/x", "expected a line like"),
         ("/repo/flatfs/shard/v2/next-to-last/2", "version is \"v2\""),
         ("/repo/flatfs/shard/v1/Prefix/2", "function is \"Prefix\""),
         ("/repo/flatfs/shard/v1/last/2", "function is \"last\""),
@@ -80,26 +65,11 @@ fn anything_else_is_refused_with_what_was_found_and_what_was_expected() {
         ("/repo/flatfs/shard/v1/prefix/2 /x", "expected a line like"),
         ("/repo/flatfs/shard/v1/prefix/0x2", "parameter is \"0x2\""),
         ("/repo/flatfs/shard/v1/prefix/1_0", "parameter is \"1_0\""),
-        (
-            "/repo/flatfs/shard/v1/prefix/-1",
-            "parameter is -1, expected 0 to 255",
-        ),
-        (
-            "/repo/flatfs/shard/v1/prefix/256",
-            "parameter is 256, expected 0 to 255",
-        ),
-        (
-            "/repo/flatfs/shard/v1/suffix/4294967295",
-            "parameter is 4294967295",
-        ),
-        (
-            "/repo/flatfs/shard/v1/suffix/99999999999999999999",
-            "expected a decimal number",
-        ),
-        (
-            "/repo/flatfs/shard/v1/\u{1b}[31m/2",
-            "function is \"\\u{1b}[31m\"",
-        ),
+        ("/repo/flatfs/shard/v1/prefix/-1", "parameter is -1, expected 0 to 255"),
+        ("/repo/flatfs/shard/v1/prefix/256", "parameter is 256, expected 0 to 255"),
+        ("/repo/flatfs/shard/v1/suffix/4294967295", "parameter is 4294967295"),
+        ("/repo/flatfs/shard/v1/suffix/99999999999999999999", "expected a decimal number"),
+        ("/repo/flatfs/shard/v1/\u{1b}[31m/2", "function is \"\\u{1b}[31m\""),
     ] {
         let error = line.parse::<ShardFn>().unwrap_err();
         assert!(error.to_string().contains(part), "{line:?}: {error}");

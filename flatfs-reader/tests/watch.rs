@@ -26,27 +26,17 @@ fn place() -> Place {
     let dir = tree::temp_dir();
     let root = dir.path().join("blocks");
     let aside = dir.path().join("aside");
-    Place {
-        _dir: dir,
-        root,
-        aside,
-    }
+    Place { _dir: dir, root, aside }
 }
 
 fn reads(flatfs: &FlatFs) {
     for i in 0..BLOCKS {
         let key = tree::key(i);
-        assert_eq!(
-            flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap(),
-            Some(tree::bytes(i))
-        );
+        assert_eq!(flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap(), Some(tree::bytes(i)));
         assert!(flatfs.len_of(Key::new(&key)).unwrap().is_some());
         assert!(flatfs.open_block(Key::new(&key)).unwrap().is_some());
     }
-    assert_eq!(
-        flatfs.get(Key::new(&tree::key(99)), tree::MAX_LEN).unwrap(),
-        None
-    );
+    assert_eq!(flatfs.get(Key::new(&tree::key(99)), tree::MAX_LEN).unwrap(), None);
     flatfs.available().unwrap();
 }
 
@@ -60,10 +50,7 @@ fn is_away(flatfs: &FlatFs) -> RootFault {
             flatfs.len_of(key).map(drop),
             flatfs.open_block(key).map(drop),
         ] {
-            assert!(
-                matches!(answer, Err(Error::Unavailable { .. })),
-                "{answer:?}"
-            );
+            assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
         }
     }
     match flatfs.available().unwrap_err() {
@@ -131,14 +118,8 @@ fn another_tree_with_another_shard_function_is_adopted_by_the_first_look_up_that
     fs::rename(&place.root, &place.aside).unwrap();
     tree::make_with_blocks(&place.root, ShardFn::Prefix(4), BLOCKS);
     let key = tree::key(0);
-    assert_eq!(
-        flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap(),
-        Some(tree::bytes(0))
-    );
-    assert_eq!(
-        (flatfs.shard_fn(), flatfs.adoptions()),
-        (ShardFn::Prefix(4), 1)
-    );
+    assert_eq!(flatfs.get(Key::new(&key), tree::MAX_LEN).unwrap(), Some(tree::bytes(0)));
+    assert_eq!((flatfs.shard_fn(), flatfs.adoptions()), (ShardFn::Prefix(4), 1));
     reads(&flatfs);
     assert_eq!(flatfs.adoptions(), 1);
 }
@@ -151,10 +132,7 @@ fn another_tree_is_adopted_by_the_periodic_check_too() {
     fs::rename(&place.root, &place.aside).unwrap();
     tree::make_with_blocks(&place.root, ShardFn::Suffix(1), BLOCKS);
     flatfs.available().unwrap();
-    assert_eq!(
-        (flatfs.shard_fn(), flatfs.adoptions()),
-        (ShardFn::Suffix(1), 1)
-    );
+    assert_eq!((flatfs.shard_fn(), flatfs.adoptions()), (ShardFn::Suffix(1), 1));
 }
 
 #[test]
@@ -233,11 +211,7 @@ fn while_trees_change_places_no_block_that_both_hold_is_called_absent() {
         }
         stop.store(true, Ordering::SeqCst);
     });
-    assert!(
-        flatfs.adoptions() > 10,
-        "only {} changes were noticed",
-        flatfs.adoptions()
-    );
+    assert!(flatfs.adoptions() > 10, "only {} changes were noticed", flatfs.adoptions());
     reads(&flatfs);
 }
 
@@ -248,10 +222,7 @@ fn read_until(flatfs: &FlatFs, stop: &AtomicBool, done: &AtomicU64) {
         let key = tree::key(i);
         match flatfs.get(Key::new(&key), tree::MAX_LEN) {
             Ok(Some(bytes)) => assert_eq!(bytes, tree::bytes(i)),
-            Err(Error::Unavailable {
-                reason: RootFault::Restless,
-                ..
-            }) => {}
+            Err(Error::Unavailable { reason: RootFault::Restless, .. }) => {}
             other => {
                 stop.store(true, Ordering::SeqCst);
                 panic!("{other:?}");

@@ -1,1 +1,18 @@
-//! Placeholder while the house is laid out.
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod bridge;
+mod buffers;
+pub mod conditional;
+mod connection;
+mod error;
+pub mod gateway;
+mod limits;
+pub mod media_type;
+pub mod range;
+mod server;
+
+pub use body::{Body, BodyError};
+pub use gateway::{Gateway, GatewayStats};
+pub use limits::Limits;
+pub use server::serve;

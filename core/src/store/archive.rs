@@ -21,7 +21,7 @@ pub struct ArchiveOptions {
     /// A Kubo repository, or the `blocks` directory of one.
     pub path: PathBuf,
     /// The archive may hold files named by whole CIDs, as repositories before version 12 do. A miss
-    /// under the multihash is then tried under those names too: up to three opens more for a block
+    /// under the multihash is then tried under those names too: three or four opens more for a block
     /// that is not there.
     pub mixed: bool,
 }

@@ -32,7 +32,7 @@ fn locate_finds_the_same_bytes(source: &dyn BlockSource, block: &Block) {
         Located::Bytes(all) => bytes.extend_from_slice(&all),
         Located::Extent(mut extent) => extent.read_to_end(&mut bytes).unwrap(),
     }
-    assert_eq!(bytes, block.data());
+    assert_eq!(bytes, block.data()[..]);
 }
 
 fn cid_versions_and_codecs_meet(source: &dyn BlockSource, block: &Block) {

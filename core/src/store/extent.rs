@@ -51,6 +51,11 @@ impl Extent {
         self.block.path()
     }
 
+    /// Whether [`Extent::read_now`] can ever succeed on the file's file system.
+    pub fn reads_without_waiting(&self) -> bool {
+        self.block.nowait()
+    }
+
     /// The inode of the file: on most file systems its order is the order on disk. No system call.
     pub(crate) fn inode(&self) -> u64 {
         self.block.file().opened().ino
@@ -83,11 +88,16 @@ impl Extent {
     /// Fills several buffers with the next bytes in one system call, waiting for the disk: one
     /// request to the device where one buffer after the other would make several.
     ///
-    /// The buffers must not hold more than [`Extent::len`] bytes together.
+    /// Buffers that hold more than [`Extent::len`] bytes together may be written to beyond them; the
+    /// number returned never counts such bytes.
     pub fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, StoreError> {
-        let wanted = bufs.iter().map(|b| b.len()).sum();
+        let left = usize::try_from(self.len).unwrap_or(usize::MAX);
+        let wanted = bufs.iter().map(|b| b.len()).fold(0, usize::saturating_add).min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
         let n = self.block.file().read_vectored_at(bufs, self.offset).map_err(|e| self.failed(e))?;
-        self.consume(n, wanted)
+        self.consume(n.min(left), wanted)
     }
 
     /// Reads all that is left into `out`, waiting for the disk.
@@ -115,6 +125,7 @@ impl Extent {
 
     fn consume(&mut self, n: usize, wanted: usize) -> Result<usize, StoreError> {
         if n == 0 && wanted > 0 {
+            self.block.spoil();
             return Err(StoreError::Truncated {
                 path: self.path(),
                 expected: self.block.len(),
@@ -127,6 +138,7 @@ impl Extent {
     }
 
     fn failed(&self, source: io::Error) -> StoreError {
+        self.block.spoil();
         StoreError::Io { path: self.path(), source }
     }
 }

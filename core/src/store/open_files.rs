@@ -5,7 +5,7 @@
 //! or many viewers of one segment, pay for one open. Must not know tiers or policies.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) struct OpenBlock {
     verified: AtomicU64,
     /// Seconds on the clock of [`OpenFiles`] when it was last asked for.
     used: AtomicU32,
+    /// A read of it failed: whoever asks next opens the file anew.
+    spoiled: AtomicBool,
 }
 
 impl OpenBlock {
@@ -36,6 +38,7 @@ impl OpenBlock {
             head: OnceLock::new(),
             verified: AtomicU64::new(0),
             used: AtomicU32::new(0),
+            spoiled: AtomicBool::new(false),
         }
     }
 
@@ -72,6 +75,14 @@ impl OpenBlock {
     }
 }
 
+impl OpenBlock {
+    /// Remembers that a read of the file failed. It may have been replaced by a good one since it was
+    /// opened, and while it is held open nobody would notice.
+    pub(crate) fn spoil(&self) {
+        self.spoiled.store(true, Ordering::Relaxed);
+    }
+}
+
 impl std::fmt::Debug for OpenBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenBlock").field("path", &self.path).field("len", &self.file.len()).finish()
@@ -93,6 +104,10 @@ impl OpenFiles {
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<OpenBlock>> {
         let block = self.files.get(key)?;
+        if block.spoiled.load(Ordering::Relaxed) {
+            self.files.remove(key);
+            return None;
+        }
         block.used.store(self.now(), Ordering::Relaxed);
         Some(block)
     }

@@ -19,12 +19,15 @@ use crate::store::{BlockSource, Extent, Fault, Located};
 /// When the bytes of a block are hashed and compared with its CID before they are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
-    /// Never. Lengths are still compared with what the parent node says, and empty files are checked.
+    /// Never, as long as nothing looks wrong. Lengths are compared with what the parent node says, and a
+    /// copy that is empty, that does not decode or that has another length is hashed before it is believed
+    /// or refused. Bytes changed in place, with none lost, are served as they are.
     #[default]
     Off,
     /// On the first read of each block since start, and again when its file has changed since.
     FirstRead,
-    /// On every read. Each read of a leaf reads and hashes the whole leaf.
+    /// On every read. Each read of a leaf reads and hashes the whole leaf. Decoded nodes, and files of one
+    /// block up to 16 KiB, are answered from memory while they are cached there, sound as they were.
     Always,
 }
 
@@ -99,39 +102,69 @@ impl Tiers {
     /// One open, or none when its file is open already. When the policy asks for verification the
     /// block is read and hashed here, and comes back as bytes.
     pub fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        self.locate_by(self.verify, cid)
+    }
+
+    /// Finds a block whose copy was met and is not what it should be: cut short, not to be decoded, of
+    /// another length than its parent says. Whatever the policy, only a copy that hashes to the CID is
+    /// given, as bytes; so a good copy in another tier answers, and a bad one is reported. One whole
+    /// read and one hash of each copy that is met.
+    pub(crate) fn locate_sound(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        self.locate_by(Verify::Always, cid)
+    }
+
+    fn locate_by(&self, policy: Verify, cid: &Cid) -> Result<Option<Located>, StoreError> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Ok(Some(Located::Bytes(bytes)));
         }
         let key = MultihashBytes::of(cid);
         if let Some(open) = self.files.get(key.as_slice()) {
-            match self.check(cid, Located::Extent(Extent::whole(open)), "an open file") {
+            match self.check(policy, cid, Located::Extent(Extent::whole(open)), "an open file") {
                 Ok(good) => return Ok(Some(good)),
                 // The open file may be a stale one: the tiers have the last word.
                 Err(_) => self.files.remove(key.as_slice()),
             }
         }
-        let mut first_error = None;
+        self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()))
+    }
+
+    /// The first tier's answer that is one. When there is none: the first error, but rather one that
+    /// says that a tier is away, since it may hold what the others hold badly.
+    fn first_of<T>(
+        &self,
+        cid: &Cid,
+        ask: impl Fn(&Tier) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut worst: Option<StoreError> = None;
         for tier in &self.tiers {
-            match self.locate_in(tier, cid, key.as_slice()) {
-                Ok(Some(found)) => return Ok(Some(found)),
+            match ask(tier) {
+                Ok(Some(answer)) => return Ok(Some(answer)),
                 Ok(None) => {}
                 Err(error) => {
                     self.report(tier, cid, &error);
-                    first_error = first_error.or(Some(error));
+                    if worst.as_ref().is_none_or(|e| !e.is_unavailable() && error.is_unavailable()) {
+                        worst = Some(error);
+                    }
                 }
             }
         }
-        first_error.map_or(Ok(None), Err)
+        worst.map_or(Ok(None), Err)
     }
 
-    fn locate_in(&self, tier: &Tier, cid: &Cid, key: &[u8]) -> Result<Option<Located>, StoreError> {
+    fn locate_in(
+        &self,
+        tier: &Tier,
+        policy: Verify,
+        cid: &Cid,
+        key: &[u8],
+    ) -> Result<Option<Located>, StoreError> {
         let Some(found) = tier.source.locate(cid)? else { return Ok(None) };
         self.located.fetch_add(1, Ordering::Relaxed);
         let open = match &found {
             Located::Extent(extent) => Some(extent.block().clone()),
             Located::Bytes(_) => None,
         };
-        let good = self.check(cid, found, &tier.name)?;
+        let good = self.check(policy, cid, found, &tier.name)?;
         if let Some(open) = open {
             self.files.insert(key, open);
         }
@@ -152,31 +185,28 @@ impl Tiers {
         sound.then(|| Located::Extent(Extent::whole(open)))
     }
 
-    /// The length of a block in bytes, from the first tier that answers. One stat; not verified.
+    /// The length of a block in bytes, from the first tier that answers. One stat; not verified, except
+    /// that an empty file is an error for all but the empty block.
     pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Ok(Some(bytes.len() as u64));
         }
-        let mut first_error = None;
-        for tier in &self.tiers {
-            match tier.source.size(cid) {
-                Ok(Some(size)) => return Ok(Some(size)),
-                Ok(None) => {}
-                Err(error) => {
-                    self.report(tier, cid, &error);
-                    first_error = first_error.or(Some(error));
-                }
+        self.first_of(cid, |tier| {
+            let size = tier.source.size(cid)?;
+            if size == Some(0) {
+                self.verify(cid, &[], &tier.name)?;
             }
-        }
-        first_error.map_or(Ok(None), Err)
+            Ok(size)
+        })
     }
 
-    /// Reads all of a located block. For blocks that must be seen whole: nodes.
+    /// Reads all of a located block. For blocks that must be seen whole: nodes. When this copy cannot be
+    /// read to its end, or is too large, it is reported and another tier is asked.
     pub(crate) fn read_whole(&self, cid: &Cid, found: Located) -> Result<Bytes, StoreError> {
-        match found {
-            Located::Bytes(bytes) => Ok(bytes),
-            Located::Extent(extent) => read_bounded(cid, extent),
-        }
+        bytes_of(cid, found).or_else(|error| match self.locate_sound(cid)? {
+            Some(sound) => bytes_of(cid, sound),
+            None => Err(error),
+        })
     }
 
     /// Closes the file of a block that was read once and will not be read again soon.
@@ -220,9 +250,15 @@ impl Tiers {
         }
     }
 
-    /// Applies the policy to a copy that was found.
-    fn check(&self, cid: &Cid, found: Located, place: &str) -> Result<Located, StoreError> {
-        match (self.verify, found) {
+    /// Applies a policy to a copy that was found.
+    fn check(
+        &self,
+        policy: Verify,
+        cid: &Cid,
+        found: Located,
+        place: &str,
+    ) -> Result<Located, StoreError> {
+        match (policy, found) {
             // An empty file is what a power cut leaves of an unsynced block; one block is truly empty.
             (_, found) if found.is_empty() => {
                 self.verify(cid, &[], &place_of(&found, place))?;
@@ -289,6 +325,13 @@ fn place_of(found: &Located, tier: &str) -> String {
     match found {
         Located::Extent(extent) => extent.path(),
         Located::Bytes(_) => tier.into(),
+    }
+}
+
+fn bytes_of(cid: &Cid, found: Located) -> Result<Bytes, StoreError> {
+    match found {
+        Located::Bytes(bytes) => Ok(bytes),
+        Located::Extent(extent) => read_bounded(cid, extent),
     }
 }
 

@@ -41,7 +41,7 @@ pub enum DataType {
 
 impl DataType {
     fn from_number(number: u64) -> Option<DataType> {
-        Some(match number {
+        Some(match u64::from(number as u32) {
             TYPE_RAW => DataType::Raw,
             1 => DataType::Directory,
             TYPE_FILE => DataType::File,
@@ -120,24 +120,21 @@ impl<'a> UnixFsData<'a> {
         while !reader.is_empty() {
             let field_start = reader;
             match reader.key()? {
-                (TYPE, VARINT) => {
-                    let number = reader.varint()?;
-                    let known = DataType::from_number(number);
-                    let unknown = fault(field_start.at(), PbFault::UnknownType(number));
-                    data_type = Some(known.ok_or(unknown)?);
-                }
+                (TYPE, VARINT) => data_type = Some((field_start.at(), reader.varint()?)),
                 (DATA, LEN) => parsed.data = Some(reader.bytes()?.rest()),
                 (FILESIZE, VARINT) => parsed.filesize = Some(reader.varint()?),
                 (BLOCKSIZES, VARINT | LEN) => parsed.blocksizes.grow(field_start, &mut reader)?,
                 (HASH_TYPE, VARINT) => parsed.hash_type = Some(reader.varint()?),
                 (FANOUT, VARINT) => parsed.fanout = Some(reader.varint()?),
-                // Protobuf keeps the low 32 bits of a longer number.
+                // Protobuf keeps the low 32 bits of a longer number; of the type too.
                 (MODE, VARINT) => parsed.mode = Some(reader.varint()? as u32),
                 (MTIME, LEN) => mtime.merge(reader.bytes()?)?,
                 (field, wire) => reader.skip(field, wire)?,
             }
         }
-        parsed.data_type = data_type.ok_or(fault(0, PbFault::Missing("the UnixFS type")))?;
+        let (at, number) = data_type.ok_or(fault(0, PbFault::Missing("the UnixFS type")))?;
+        parsed.data_type =
+            DataType::from_number(number).ok_or(fault(at, PbFault::UnknownType(number)))?;
         parsed.mtime = mtime.checked()?;
         Ok(parsed)
     }
@@ -185,22 +182,15 @@ pub struct Blocksizes<'a> {
 }
 
 impl<'a> Blocksizes<'a> {
-    const NONE: Blocksizes<'static> = Blocksizes {
-        fields: Reader::new(&[]),
-        packed: Reader::new(&[]),
-        left: 0,
-    };
+    const NONE: Blocksizes<'static> =
+        Blocksizes { fields: Reader::new(&[]), packed: Reader::new(&[]), left: 0 };
 
     /// Takes in a field whose key begins at `start` and which `reader` is about to read the value of.
     fn grow(&mut self, start: Reader<'a>, reader: &mut Reader<'a>) -> Result<(), PbError> {
         if self.left == 0 {
             self.fields = start;
         }
-        let mut ahead = Blocksizes {
-            fields: start,
-            packed: Reader::new(&[]),
-            left: usize::MAX,
-        };
+        let mut ahead = Blocksizes { fields: start, packed: Reader::new(&[]), left: usize::MAX };
         ahead.open_field()?;
         while !ahead.packed.is_empty() {
             ahead.packed.varint()?;
@@ -291,5 +281,151 @@ impl RawMtime {
             (Some(seconds), Some(nanos @ 1..=999_999_999)) => Ok(Some(Mtime { seconds, nanos })),
             (Some(_), Some(_)) => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const FILE: [u8; 2] = [0x08, 0x02];
+
+    fn parse(tail: &[u8]) -> Result<(), PbFault> {
+        let message = [&FILE, tail].concat();
+        UnixFsData::parse(&message).map(drop).map_err(|error| error.fault)
+    }
+
+    fn sizes(tail: &[u8]) -> Vec<u64> {
+        let message = [&FILE, tail].concat();
+        let sizes = UnixFsData::parse(&message).unwrap().blocksizes();
+        assert_eq!(sizes.len(), sizes.count());
+        sizes.collect()
+    }
+
+    #[test]
+    fn every_type_keeps_its_number() {
+        use DataType::{Directory, File, HamtShard, Metadata, Raw, Symlink};
+        for (number, data_type) in
+            [Raw, Directory, File, Metadata, Symlink, HamtShard].iter().enumerate()
+        {
+            let message = UnixFsData::new(*data_type).encode([]);
+            assert_eq!(message, [0x08, number as u8]);
+            assert_eq!(UnixFsData::parse(&message).unwrap().data_type, *data_type);
+        }
+        assert_eq!(UnixFsData::parse(&[0x08, 6]).unwrap_err().fault, PbFault::UnknownType(6));
+    }
+
+    #[test]
+    fn a_message_without_a_type_is_refused() {
+        for message in [&[][..], &[0x18, 0x00]] {
+            let error = UnixFsData::parse(message).unwrap_err();
+            assert_eq!(error.fault, PbFault::Missing("the UnixFS type"));
+        }
+    }
+
+    #[test]
+    fn every_field_comes_back() {
+        let data = UnixFsData {
+            data: Some(b"bytes"),
+            filesize: Some(1),
+            hash_type: Some(2),
+            fanout: Some(3),
+            mode: Some(0o100_644),
+            mtime: Some(Mtime { seconds: -4, nanos: 5 }),
+            ..UnixFsData::new(DataType::File)
+        };
+        let message = data.encode([6, 7 << 40]);
+        let parsed = UnixFsData::parse(&message).unwrap();
+        assert_eq!(parsed.blocksizes().collect::<Vec<_>>(), [6, 7 << 40]);
+        let same = UnixFsData { blocksizes: Blocksizes::NONE, ..parsed };
+        assert_eq!(format!("{same:?}"), format!("{data:?}"));
+    }
+
+    #[test]
+    fn a_leaf_is_written_as_kubo_writes_it() {
+        let data =
+            UnixFsData { data: Some(b"hi"), filesize: Some(2), ..UnixFsData::new(DataType::File) };
+        assert_eq!(data.encode([]), [0x08, 0x02, 0x12, 0x02, b'h', b'i', 0x18, 0x02]);
+    }
+
+    #[test]
+    fn sizes_are_read_one_by_one_packed_and_mixed_and_across_other_fields() {
+        assert_eq!(sizes(&[]), []);
+        assert_eq!(sizes(&[0x20, 5, 0x20, 0x80, 0x01]), [5, 128]);
+        assert_eq!(sizes(&[0x22, 3, 5, 0x80, 0x01]), [5, 128]);
+        assert_eq!(sizes(&[0x22, 0]), []);
+        assert_eq!(
+            sizes(&[0x22, 0, 0x20, 1, 0x38, 9, 0x22, 0, 0x22, 2, 2, 3, 0x20, 4]),
+            [1, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn packed_sizes_must_end_with_their_field() {
+        assert_eq!(parse(&[0x22, 2, 5, 0x80]), Err(PbFault::Cut));
+        assert_eq!(parse(&[0x22, 3, 5]), Err(PbFault::TooLong { len: 3, left: 1 }));
+    }
+
+    #[test]
+    fn of_a_repeated_field_the_last_one_counts() {
+        let message = [0x08, 0x01, 0x12, 1, b'a', 0x18, 1, 0x12, 1, b'b', 0x18, 2, 0x08, 0x02];
+        let parsed = UnixFsData::parse(&message).unwrap();
+        assert_eq!(parsed.data_type, DataType::File);
+        assert_eq!((parsed.data, parsed.filesize), (Some(&b"b"[..]), Some(2)));
+    }
+
+    #[test]
+    fn unknown_fields_and_other_wire_types_are_stepped_over() {
+        let unknown = [
+            &[0x48, 0x80, 0x01][..],
+            &[0x4a, 2, 1, 2],
+            &[0x4d, 1, 2, 3, 4],
+            &[0x49, 1, 2, 3, 4, 5, 6, 7, 8],
+            // filesize as bytes, Data as a number
+            &[0x1a, 1, 9],
+            &[0x10, 9],
+        ];
+        for field in unknown {
+            let message = [&FILE, field, &[0x18, 3]].concat();
+            let parsed = UnixFsData::parse(&message).unwrap();
+            assert_eq!((parsed.filesize, parsed.data), (Some(3), None), "{field:?}");
+            assert!(parse(&field[..field.len() - 1]).is_err(), "{field:?}");
+        }
+        assert_eq!(parse(&[0x4b, 0x4c]), Err(PbFault::WireType { field: 9, wire: 3 }));
+    }
+
+    #[test]
+    fn a_mode_has_32_bits() {
+        let message = [&FILE[..], &[0x38, 0xa4, 0x83, 0x80, 0x80, 0x10]].concat();
+        assert_eq!(UnixFsData::parse(&message).unwrap().mode, Some(0o644));
+    }
+
+    #[test]
+    fn a_time_needs_seconds_and_sensible_nanoseconds() {
+        let mtime = |field: &[u8]| {
+            let mut message = FILE.to_vec();
+            wire::put_bytes(&mut message, MTIME, field);
+            UnixFsData::parse(&message).map(|data| data.mtime).map_err(|error| error.fault)
+        };
+        let nanos = |nanos: u32| [&[0x08, 5, 0x15][..], &nanos.to_le_bytes()].concat();
+        let time = |seconds, nanos| Ok(Some(Mtime { seconds, nanos }));
+        assert_eq!(mtime(&[0x08, 5]), time(5, 0));
+        assert_eq!(mtime(&nanos(1)), time(5, 1));
+        assert_eq!(mtime(&nanos(999_999_999)), time(5, 999_999_999));
+        assert_eq!(mtime(&nanos(0)), Ok(None));
+        assert_eq!(mtime(&nanos(1_000_000_000)), Ok(None));
+        let minus_one = [0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert_eq!(mtime(&minus_one), time(-1, 0));
+        assert_eq!(mtime(&[]), Err(PbFault::Missing("the seconds of mtime")));
+        assert_eq!(mtime(&nanos(1)[2..]), Err(PbFault::Missing("the seconds of mtime")));
+        assert_eq!(mtime(&nanos(1)[..5]), Err(PbFault::Cut));
+    }
+
+    #[test]
+    fn a_time_in_two_pieces_is_one_time() {
+        let message = [&FILE[..], &[0x42, 2, 0x08, 5, 0x42, 5, 0x15, 7, 0, 0, 0]].concat();
+        let mtime = UnixFsData::parse(&message).unwrap().mtime;
+        assert_eq!(mtime, Some(Mtime { seconds: 5, nanos: 7 }));
     }
 }

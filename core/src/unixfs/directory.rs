@@ -17,6 +17,11 @@ use crate::block::Cid;
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
 
+/// Shards in a row that may hold no entry while a listing looks for the next one. Writers leave none that
+/// is empty, so an honest directory has as many as levels, 21 at most; a small DAG of empty shards could
+/// have 2^56 of them.
+const MAX_BARREN_SHARDS: usize = 256;
+
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -247,6 +252,7 @@ fn next_in_shards(
     levels: &mut Vec<std::vec::IntoIter<Below>>,
     max_depth: usize,
 ) -> Result<Option<Entry>, ReadError> {
+    let mut barren = 0;
     while let Some(level) = levels.last_mut() {
         match level.next() {
             None => {
@@ -257,8 +263,15 @@ fn next_in_shards(
                 let reason = "its shards go deeper than the hash of a name has bits";
                 return Err(ReadError::undecodable(&cid, reason));
             }
+            Some(Below::Shard(cid)) if barren >= MAX_BARREN_SHARDS => {
+                let reason = format!("{MAX_BARREN_SHARDS} shards before it hold no entry");
+                return Err(ReadError::undecodable(&cid, reason));
+            }
             Some(Below::Shard(cid)) => match &*nodes.get(&cid)? {
-                Node::Shard(shard) => levels.push(shard.below()?.into_iter()),
+                Node::Shard(shard) => {
+                    barren += 1;
+                    levels.push(shard.below()?.into_iter());
+                }
                 other => return Err(not_a_shard(other)),
             },
         }

@@ -22,6 +22,9 @@ use crate::store::{Extent, Located};
 /// links a node would have about sixty.
 const MAX_DEPTH: usize = 64;
 
+/// Leaves that one call of [`FileReader::warm`] asks for: it holds their files open while it sorts them.
+const MAX_WARM_LEAVES: usize = 64;
+
 /// The longest `Bytes` that the iterator yields, in bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -67,6 +70,8 @@ pub struct FileReader {
     nodes: Arc<NodeSource>,
     /// What is still to be read.
     range: Range<u64>,
+    /// What the iterator has cut off a longer piece; it comes before the range.
+    rest: Bytes,
     /// The nodes from the root down to where the reader stands, and where each begins in the file.
     path: Vec<(Arc<Node>, u64)>,
 }
@@ -82,12 +87,13 @@ impl FileReader {
     pub(crate) fn new(nodes: Arc<NodeSource>, file: Arc<Node>, range: Range<u64>) -> Self {
         let size = as_file(&file).map_or(0, FileNode::size);
         let end = range.end.min(size);
-        FileReader { nodes, range: range.start.min(end)..end, path: vec![(file, 0)] }
+        let range = range.start.min(end)..end;
+        FileReader { nodes, range, rest: Bytes::new(), path: vec![(file, 0)] }
     }
 
     /// Bytes still to come.
     pub fn remaining(&self) -> u64 {
-        self.range.end - self.range.start
+        self.range.end - self.range.start + self.rest.len() as u64
     }
 
     /// The next piece, fetching what it needs; `None` at the end of the range.
@@ -102,10 +108,17 @@ impl FileReader {
                 unreachable!("a walk that may wait never stops for waiting")
             }
             Err(error) => {
-                self.range.start = self.range.end;
+                self.finish();
                 Some(Err(error))
             }
         }
+    }
+
+    /// Nothing more will come.
+    fn finish(&mut self) {
+        self.range.start = self.range.end;
+        self.rest = Bytes::new();
+        self.path.clear();
     }
 
     /// The next piece if it can be had without waiting for a disk. Takes no system call under
@@ -114,22 +127,29 @@ impl FileReader {
         self.advance(false)
     }
 
-    /// Fetches the next leaves of the range and asks the kernel to read them into the page cache, in
-    /// the order of their inodes, which on most file systems is the order on disk. The reader itself
-    /// does not move. Stops at `max_leaves` or `max_bytes`; errors end it silently, as the reader will
-    /// meet them itself. Blocks for opens and inner nodes, not for leaves.
-    pub fn warm(&self, max_leaves: usize, max_bytes: u64) -> u64 {
+    /// Where the reader stands, in bytes from the start of the file.
+    pub fn position(&self) -> u64 {
+        self.range.start - self.rest.len() as u64
+    }
+
+    /// Asks the kernel to read the leaves from byte `from` of the file on into the page cache, at most
+    /// `max_bytes` of them and none beyond the range; in the order of their inodes, which on most file
+    /// systems is the order on disk. The reader itself does not move. Returns how many bytes were asked
+    /// for. Errors end it silently, as the reader will meet them itself. Blocks for opens and inner
+    /// nodes, not for leaves.
+    pub fn warm(&self, from: u64, max_bytes: u64) -> u64 {
         let mut ahead = self.clone();
+        ahead.range.start = from.clamp(self.range.start, self.range.end);
+        ahead.range.end = ahead.range.end.min(ahead.range.start.saturating_add(max_bytes));
         let mut extents = Vec::new();
         let mut bytes = 0;
-        while extents.len() < max_leaves && bytes < max_bytes {
-            match ahead.next_piece() {
-                Some(Ok(Piece::Extent(extent))) => {
-                    bytes += extent.len();
-                    extents.push(extent);
-                }
-                Some(Ok(Piece::Bytes(_))) => {}
-                Some(Err(_)) | None => break,
+        while let Some(Ok(piece)) = ahead.next_piece() {
+            if extents.len() >= MAX_WARM_LEAVES {
+                break;
+            }
+            if let Piece::Extent(extent) = piece {
+                bytes += extent.len();
+                extents.push(extent);
             }
         }
         extents.sort_by_key(Extent::inode);
@@ -138,13 +158,16 @@ impl FileReader {
     }
 
     fn advance(&mut self, may_wait: bool) -> Result<Step, ReadError> {
+        if !self.rest.is_empty() {
+            return Ok(Step::Piece(Piece::Bytes(std::mem::take(&mut self.rest))));
+        }
         loop {
-            if self.range.is_empty() {
-                return Ok(Step::End);
-            }
             let Some((node, start)) = self.path.last() else { return Ok(Step::End) };
             let (node, start) = (node.clone(), *start);
             let file = as_file(&node)?;
+            if self.range.is_empty() {
+                return Ok(Step::End);
+            }
             if self.range.start >= start + file.size() {
                 self.path.pop();
                 continue;
@@ -183,20 +206,30 @@ impl FileReader {
             let piece = self.leaf(&child.cid, None, child.size, &within, may_wait)?;
             return Ok(piece.map_or(Entered::WouldWait, Entered::Leaf));
         }
-        let node = match self.nodes.child_now(&child.cid)? {
+        let mut node = match self.nodes.child_now(&child.cid)? {
             Some(node) => node,
             None if may_wait => self.nodes.child(&child.cid)?,
             None => return Ok(Entered::WouldWait),
         };
+        if as_file(&node)?.size() != child.size {
+            if !may_wait {
+                return Ok(Entered::WouldWait);
+            }
+            node = self.nodes.sound_child(&child.cid)?;
+        }
         let file = as_file(&node)?;
         if file.size() != child.size {
-            let reason =
-                format!("it has {} bytes where its parent says {}", file.size(), child.size);
-            return Err(ReadError::undecodable(&child.cid, reason));
+            return Err(not_as_told(&child.cid, file.size(), child.size));
         }
-        if let Body::Leaf(frame) = &file.body {
-            let piece = self.leaf(&child.cid, Some(frame), child.size, &within, may_wait)?;
-            return Ok(piece.map_or(Entered::WouldWait, Entered::Leaf));
+        match &file.body {
+            Body::Raw | Body::Tree { .. } => {}
+            Body::Inline(data) => {
+                return Ok(Entered::Leaf(Piece::Bytes(slice(data, &within))));
+            }
+            Body::Leaf(frame) => {
+                let piece = self.leaf(&child.cid, Some(frame), child.size, &within, may_wait)?;
+                return Ok(piece.map_or(Entered::WouldWait, Entered::Leaf));
+            }
         }
         if self.path.len() >= MAX_DEPTH {
             let reason = format!("it lies more than {MAX_DEPTH} levels below the root of its file");
@@ -216,20 +249,23 @@ impl FileReader {
         may_wait: bool,
     ) -> Result<Option<Piece>, ReadError> {
         let tiers = self.nodes.tiers();
-        let found = match tiers.locate_now(cid) {
+        let mut found = match tiers.locate_now(cid) {
             Some(found) => found,
             None if may_wait => tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?,
             None => return Ok(None),
         };
-        let offset = match frame {
-            Some(frame) => check_frame(cid, frame, &found)?,
-            None if found.len() == size => 0,
-            None => {
-                let reason =
-                    format!("it has {} bytes where its parent says {size}", found.len());
-                return Err(ReadError::undecodable(cid, reason));
+        if !holds(&found, frame, size) {
+            if !may_wait {
+                return Ok(None);
             }
-        };
+            found = tiers.locate_sound(cid)?.ok_or(ReadError::Missing(*cid))?;
+        }
+        if !holds(&found, frame, size) {
+            // A root's size may come from a bad copy that was read before.
+            self.nodes.forget(cid);
+            return Err(not_as_told(cid, found.len(), size));
+        }
+        let offset = frame.map_or(0, |frame| frame.data_offset);
         let within = offset + within.start..offset + within.end;
         Ok(Some(match found {
             Located::Extent(extent) => {
@@ -274,20 +310,23 @@ fn child_at(
     })
 }
 
-/// The frame was read from the head of a block; another copy of the block must have the same.
-fn check_frame(cid: &Cid, frame: &LeafFrame, found: &Located) -> Result<u64, ReadError> {
-    let same = match found {
+/// Whether a copy of a leaf can hold the `size` bytes that were announced, and where. The frame was read
+/// from the head of a block; another copy of the block must have the same.
+fn holds(found: &Located, frame: Option<&LeafFrame>, size: u64) -> bool {
+    let Some(frame) = frame else { return found.len() == size };
+    match found {
         Located::Bytes(bytes) => {
             let head = bytes.get(..LEAF_HEAD_LEN.min(bytes.len())).unwrap_or_default();
             matches!(leaf_frame(head, bytes.len() as u64), Head::Leaf(other)
                 if other.data_offset == frame.data_offset && other.data_len == frame.data_len)
         }
         Located::Extent(extent) => extent.len() >= frame.data_offset + frame.data_len,
-    };
-    if same {
-        return Ok(frame.data_offset);
     }
-    Err(ReadError::undecodable(cid, "its copies in different tiers have different frames"))
+}
+
+fn not_as_told(cid: &Cid, len: u64, told: u64) -> ReadError {
+    let reason = format!("it has {len} bytes, expected {told} as its parent or an earlier copy says");
+    ReadError::undecodable(cid, reason)
 }
 
 /// The part `range` of `bytes`; ranges come from checked sizes, so a range beyond is cut to what is there.
@@ -303,7 +342,10 @@ impl Iterator for FileReader {
     fn next(&mut self) -> Option<Self::Item> {
         let before = self.range.start;
         let piece = match self.next_piece()? {
-            Ok(Piece::Bytes(bytes)) => return Some(Ok(bytes)),
+            Ok(Piece::Bytes(mut bytes)) => {
+                self.rest = bytes.split_off(bytes.len().min(CHUNK));
+                return Some(Ok(bytes));
+            }
             Ok(Piece::Extent(extent)) => extent,
             Err(error) => return Some(Err(error)),
         };
@@ -316,7 +358,7 @@ impl Iterator for FileReader {
             match part.read(bytes.get_mut(at..).unwrap_or_default()) {
                 Ok(n) => at += n,
                 Err(error) => {
-                    self.range.start = self.range.end;
+                    self.finish();
                     return Some(Err(StoreError::into(error)));
                 }
             }

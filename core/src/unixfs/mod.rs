@@ -15,6 +15,8 @@ pub mod directory;
 pub mod file;
 pub mod hamt;
 pub mod node;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod wire;
 
 pub use directory::{Entry, Listing};

@@ -36,7 +36,7 @@ impl Node {
     /// through it (go-unixfsnode `reification.go`).
     pub fn decode(cid: &Cid, block: Bytes) -> Result<Node, ReadError> {
         if cid.codec() == RAW {
-            return Ok(Node::File(FileNode::raw(cid, block.len() as u64)));
+            return Ok(Node::File(FileNode::inline(cid, block)));
         }
         if cid.codec() != DAG_PB {
             return Err(ReadError::UnsupportedCodec { cid: *cid, codec: cid.codec() });
@@ -140,6 +140,12 @@ impl FileNode {
     /// A raw block as a file.
     pub(crate) fn raw(cid: &Cid, size: u64) -> Self {
         FileNode { cid: *cid, size, mode: None, mtime: None, body: Body::Raw }
+    }
+
+    /// A raw block that is in memory, as a file.
+    pub(crate) fn inline(cid: &Cid, data: Bytes) -> Self {
+        let size = data.len() as u64;
+        FileNode { cid: *cid, size, mode: None, mtime: None, body: Body::Inline(data) }
     }
 
     /// A dag-pb leaf whose block has not been read beyond its head.

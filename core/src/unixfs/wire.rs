@@ -111,10 +111,7 @@ impl<'a> Reader<'a> {
     /// The part of `self` that `later`, a copy that has read on, no longer has before it.
     pub(crate) fn up_to(&self, later: &Reader<'a>) -> Reader<'a> {
         let len = later.at.saturating_sub(self.at);
-        Reader {
-            rest: self.rest.get(..len).unwrap_or(self.rest),
-            at: self.at,
-        }
+        Reader { rest: self.rest.get(..len).unwrap_or(self.rest), at: self.at }
     }
 
     /// A varint of at most ten bytes and 64 bits.
@@ -149,23 +146,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn bytes(&mut self) -> Result<Reader<'a>, PbError> {
         let start = self.at;
         let len = self.varint()?;
-        self.take(len).ok_or(fault(
-            start,
-            PbFault::TooLong {
-                len,
-                left: self.rest.len(),
-            },
-        ))
+        self.take(len).ok_or(fault(start, PbFault::TooLong { len, left: self.rest.len() }))
     }
 
     /// Four fixed bytes, little-endian.
     pub(crate) fn fixed32(&mut self) -> Result<u32, PbError> {
         let start = self.at;
-        let four = self
-            .take(4)
-            .and_then(|four| four.rest.first_chunk().copied());
-        four.map(u32::from_le_bytes)
-            .ok_or(fault(start, PbFault::Cut))
+        let four = self.take(4).and_then(|four| four.rest.first_chunk().copied());
+        four.map(u32::from_le_bytes).ok_or(fault(start, PbFault::Cut))
     }
 
     /// Steps over the value of a field nobody asked for. Groups are refused: nothing writes them.
@@ -181,10 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     fn byte(&mut self) -> Result<u8, PbError> {
-        let (&byte, rest) = self
-            .rest
-            .split_first()
-            .ok_or(fault(self.at, PbFault::Cut))?;
+        let (&byte, rest) = self.rest.split_first().ok_or(fault(self.at, PbFault::Cut))?;
         self.rest = rest;
         self.at += 1;
         Ok(byte)
@@ -193,10 +178,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, len: u64) -> Option<Reader<'a>> {
         let len = usize::try_from(len).ok()?;
         let (taken, rest) = self.rest.split_at_checked(len)?;
-        let taken = Reader {
-            rest: taken,
-            at: self.at,
-        };
+        let taken = Reader { rest: taken, at: self.at };
         self.rest = rest;
         self.at += len;
         Some(taken)

@@ -33,9 +33,7 @@ pub(crate) fn key(i: u32) -> Vec<u8> {
     let mut bytes = vec![0x12, 0x20];
     let mut state = u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D_4C95_7F2D;
     while bytes.len() < 34 {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         bytes.push((state >> 56) as u8);
     }
     bytes
@@ -84,10 +82,8 @@ pub(crate) fn every_path(root: &Path) -> Vec<PathBuf> {
     let mut next = 0;
     while let Some(path) = found.get(next).cloned() {
         if path.symlink_metadata().unwrap().is_dir() {
-            let mut inside: Vec<_> = fs::read_dir(&path)
-                .unwrap()
-                .map(|e| e.unwrap().path())
-                .collect();
+            let mut inside: Vec<_> =
+                fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).collect();
             inside.sort();
             found.extend(inside);
         }
@@ -104,31 +100,25 @@ pub(crate) fn is_root() -> bool {
 
 /// Whether a program can be started at all.
 pub(crate) fn has_program(name: &str) -> bool {
-    Command::new(name)
-        .arg("--version")
-        .output()
-        .is_ok_and(|o| o.status.success())
+    Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
 }
 
 /// This test binary where any user can start it, asked to run just the ignored test `name` on `tree`.
 pub(crate) fn child(dir: &Path, wrapper: &[&str], name: &str, tree: &Path) -> Command {
     let binary = dir.join("test-binary");
     if !binary.exists() {
-        fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process copies: a descriptor of our own, open for writing, could be inherited by a child that another
+        // test starts at this moment, and a file that is open for writing cannot be executed.
+        let from = std::env::current_exe().unwrap();
+        let copied = Command::new("install").args(["-m", "755"]).arg(from).arg(&binary).status();
+        assert!(copied.unwrap().success());
     }
     let mut words: Vec<&str> = wrapper.to_vec();
     words.push(binary.to_str().unwrap());
     let mut command = Command::new(words[0]);
     command
         .args(&words[1..])
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--test-threads=1",
-            "--nocapture",
-        ])
+        .args(["--exact", name, "--ignored", "--test-threads=1", "--nocapture"])
         .env(TREE, tree)
         .current_dir("/");
     command
@@ -142,19 +132,12 @@ pub(crate) fn must_pass(mut command: Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{command:?}\n{text}"
-    );
+    assert!(output.status.success() && text.contains("1 passed"), "{command:?}\n{text}");
 }
 
 /// The wrapper that makes a child a plain user.
-pub(crate) const AS_NOBODY: [&str; 4] = [
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-];
+pub(crate) const AS_NOBODY: [&str; 4] =
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// Gives a whole tree to a user; only root can.
 pub(crate) fn give_to(root: &Path, uid: u32) {

@@ -1,0 +1,479 @@
+//! The body of an answer.
+//!
+//! Owns how bytes reach the socket: what the page cache holds is read on the runtime's own thread into
+//! pooled buffers; what it does not hold is fetched through the bridge, so that a cold disk never
+//! stalls a warm viewer. Reads only what is asked for, and only when the socket has room. Must not
+//! know ranges, headers or paths.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::IoSliceMut;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use coldfront::unixfs::file::Step;
+use coldfront::{Extent, FileReader, Piece, ReadError};
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::bridge::{Bridge, Running};
+use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Window};
+
+/// Buffers that one wait for the disk fills: a whole leaf of 256 KiB in one read.
+const FETCH_BUFFERS: usize = 4;
+
+/// The body of any answer of the edge.
+#[derive(Debug)]
+pub struct Body {
+    kind: Kind,
+    /// The request's place among those under way; given back when the body is dropped.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Full(Bytes),
+    File(Box<FileBody>),
+    Pages(Box<Pages>),
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Body::full(Bytes::new())
+    }
+
+    /// Bytes that are there already.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Body { kind: Kind::Full(bytes.into()), _place: None }
+    }
+
+    pub(crate) fn file(body: FileBody) -> Self {
+        Body { kind: Kind::File(Box::new(body)), _place: None }
+    }
+
+    pub(crate) fn pages(pages: Pages) -> Self {
+        Body { kind: Kind::Pages(Box::new(pages)), _place: None }
+    }
+
+    /// Keeps a place until the body has been sent or dropped.
+    pub(crate) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+        self._place = Some(place);
+        self
+    }
+}
+
+/// What ends a body before its time. The status is gone by then: the connection is cut, so that a
+/// client cannot take the part for the whole.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// A block could not be read.
+    #[error("the answer was cut off because a block could not be read")]
+    Read(#[from] ReadError),
+    /// A job panicked, or the runtime is ending.
+    #[error("the answer was cut off because the server is stopping")]
+    Stopped,
+}
+
+impl From<Infallible> for BodyError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = match &mut self.get_mut().kind {
+            Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Kind::File(file) => file.poll_bytes(cx),
+            Kind::Pages(pages) => pages.poll_bytes(cx),
+        };
+        next.map(|next| {
+            next.map(|bytes| {
+                bytes.map(Frame::data).inspect_err(|error| match error {
+                    BodyError::Read(read) => tracing::warn!(error = %Causes(read), "answer cut off"),
+                    BodyError::Stopped => tracing::warn!("answer cut off: {error}"),
+                })
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::File(file) => file.left == 0,
+            Kind::Pages(pages) => pages.ended && pages.ready.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::File(file) => SizeHint::with_exact(file.left),
+            Kind::Pages(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) struct Causes<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(next) = cause {
+            write!(f, ": {next}")?;
+            cause = next.source();
+        }
+        Ok(())
+    }
+}
+
+/// A part of a file's body.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Bytes in memory: the frames of a multipart answer.
+    Bytes(Bytes),
+    /// A range of a file.
+    File(FileReader),
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Part::Bytes(bytes) => bytes.len() as u64,
+            Part::File(reader) => reader.remaining(),
+        }
+    }
+}
+
+/// How far ahead of a cold reader leaves are asked of the page cache.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// How much is asked for next.
+    step: u64,
+    max: u64,
+    /// Byte of the file up to which it has been asked for.
+    until: u64,
+}
+
+/// One or more ranges of a file, with bytes between them.
+#[derive(Debug)]
+pub(crate) struct FileBody {
+    bridge: Arc<Bridge>,
+    window: Window,
+    /// Bytes that have not been given to the socket yet.
+    left: u64,
+    parts: VecDeque<Part>,
+    /// What is left of the piece that is being read.
+    extent: Option<Extent>,
+    /// Filled already, to be sent next.
+    ready: VecDeque<Bytes>,
+    fetch: Option<Running<Fetched>>,
+    /// The last wait would not have been spared by a warm page cache.
+    always_waits: bool,
+    ahead: Ahead,
+}
+
+/// What a wait for the disk brought.
+#[derive(Debug)]
+struct Fetched {
+    reader: FileReader,
+    always_waits: bool,
+    result: Result<(VecDeque<Bytes>, Option<Extent>), ReadError>,
+}
+
+impl FileBody {
+    pub(crate) fn new(
+        bridge: Arc<Bridge>,
+        buffers: Arc<Buffers>,
+        read_ahead: u64,
+        parts: impl IntoIterator<Item = Part>,
+    ) -> Self {
+        let parts: VecDeque<Part> = parts.into_iter().filter(|part| part.len() > 0).collect();
+        FileBody {
+            bridge,
+            window: Window::new(buffers),
+            left: parts.iter().map(Part::len).sum(),
+            parts,
+            extent: None,
+            ready: VecDeque::new(),
+            fetch: None,
+            always_waits: false,
+            ahead: Ahead { step: read_ahead / 8, max: read_ahead, until: 0 },
+        }
+    }
+
+    /// Finds the first bytes of the first range: what is missing or broken there is still an answer
+    /// with a status. Does not wait when they are at hand.
+    pub(crate) async fn prime(&mut self) -> Result<(), BodyError> {
+        if self.extent.is_some() || !self.ready.is_empty() {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| self.poll_prime(cx)).await
+    }
+
+    fn poll_prime(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        while self.extent.is_none() && self.ready.is_empty() {
+            if self.fetch.is_some() {
+                ready!(self.poll_fetch(cx))?;
+                continue;
+            }
+            let Some(Part::File(reader)) = first_file(&mut self.parts) else {
+                return Poll::Ready(Ok(()));
+            };
+            match reader.next_now()? {
+                Step::Piece(piece) => self.take(piece),
+                Step::End => return Poll::Ready(Ok(())),
+                Step::WouldWait => ready!(self.poll_start_fetch(cx)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let next = ready!(self.poll_next(cx));
+        if let Some(Ok(bytes)) = &next {
+            self.left = self.left.saturating_sub(bytes.len() as u64);
+        }
+        Poll::Ready(next)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            if let Some(Part::Bytes(bytes)) = self.parts.front_mut() {
+                let bytes = std::mem::take(bytes);
+                self.parts.pop_front();
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            if let Some(bytes) = self.ready.pop_front() {
+                self.fetch_ahead();
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            if self.fetch.is_some() {
+                ready!(self.poll_fetch(cx))?;
+                continue;
+            }
+            if self.extent.is_some() {
+                let buffer = ready!(self.window.poll_take(cx));
+                if let Some(bytes) = self.read_now(buffer)? {
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                continue;
+            }
+            let Some(Part::File(reader)) = self.parts.front_mut() else {
+                return Poll::Ready(None);
+            };
+            match reader.next_now()? {
+                Step::Piece(piece) => self.take(piece),
+                Step::End => {
+                    self.parts.pop_front();
+                }
+                Step::WouldWait => ready!(self.poll_start_fetch(cx)),
+            }
+        }
+    }
+
+    /// Where every read waits (a file system that cannot tell what it caches, or blocks that are
+    /// verified each time), the next wait begins while the bytes of the last are sent.
+    fn fetch_ahead(&mut self) {
+        if self.always_waits
+            && self.fetch.is_none()
+            && let Some(buffer) = self.window.try_take()
+        {
+            self.start_fetch(buffer);
+        }
+    }
+
+    fn take(&mut self, piece: Piece) {
+        match piece {
+            Piece::Bytes(bytes) => self.ready.push_back(bytes),
+            Piece::Extent(extent) => self.extent = Some(extent),
+        }
+    }
+
+    /// Reads on from the page cache. `None`: it must wait, and a fetch has been started.
+    fn read_now(&mut self, mut buffer: Buffer) -> Result<Option<Bytes>, ReadError> {
+        let Some(extent) = &mut self.extent else { return Ok(None) };
+        match extent.read_now(buffer.space())? {
+            Some(n) => {
+                if extent.is_empty() {
+                    self.extent = None;
+                }
+                Ok(Some(buffer.into_bytes(n)))
+            }
+            None => {
+                self.start_fetch(buffer);
+                Ok(None)
+            }
+        }
+    }
+
+    fn poll_start_fetch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let buffer = ready!(self.window.poll_take(cx));
+        self.start_fetch(buffer);
+        Poll::Ready(())
+    }
+
+    /// Sends the reader off to wait for the disk, with as many buffers as one read may fill.
+    fn start_fetch(&mut self, buffer: Buffer) {
+        let Some(Part::File(reader)) = first_file(&mut self.parts) else { return };
+        let reader = reader.clone();
+        let extent = self.extent.take();
+        let wanted = extent.as_ref().map_or(reader.remaining(), Extent::len);
+        let count = wanted.div_ceil(BUFFER_LEN as u64).clamp(1, FETCH_BUFFERS as u64) as usize;
+        let more = std::iter::from_fn(|| self.window.try_take()).take(count - 1);
+        let buffers: Vec<Buffer> = std::iter::once(buffer).chain(more).collect();
+        self.fetch = Some(self.bridge.run(move |_| fetch(reader, extent, buffers)));
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let Some(fetch) = &mut self.fetch else { return Poll::Ready(Ok(())) };
+        let fetched = ready!(Pin::new(fetch).poll(cx));
+        self.fetch = None;
+        let Fetched { reader, always_waits, result } = fetched.ok_or(BodyError::Stopped)?;
+        (self.ready, self.extent) = result?;
+        self.always_waits = always_waits;
+        self.read_ahead(&reader);
+        if let Some(Part::File(stale)) = first_file(&mut self.parts) {
+            *stale = reader;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The disk had to be waited for: asks for the leaves that come next, twice as far each time.
+    fn read_ahead(&mut self, reader: &FileReader) {
+        let Ahead { step, max, until } = self.ahead;
+        let from = until.max(reader.position());
+        if max == 0 || reader.remaining() == 0 || reader.position() + step / 2 < until {
+            return;
+        }
+        let ahead = reader.clone();
+        let started = self.bridge.run_if_idle(move |_| {
+            ahead.warm(from, step);
+        });
+        if started {
+            self.ahead = Ahead { step: (step * 2).min(max), max, until: from.saturating_add(step) };
+        }
+    }
+}
+
+/// The first range among the parts.
+fn first_file(parts: &mut VecDeque<Part>) -> Option<&mut Part> {
+    parts.iter_mut().find(|part| matches!(part, Part::File(_)))
+}
+
+/// Reads on where waiting is allowed: the next piece if none is begun, and its bytes in one read.
+fn fetch(mut reader: FileReader, extent: Option<Extent>, buffers: Vec<Buffer>) -> Fetched {
+    let piece = extent.map(|extent| Ok(Piece::Extent(extent))).or_else(|| reader.next_piece());
+    let (always_waits, result) = match piece {
+        None => (false, Ok((VecDeque::new(), None))),
+        Some(Err(error)) => (false, Err(error)),
+        Some(Ok(Piece::Bytes(bytes))) => {
+            (true, Ok((VecDeque::from([Buffer::charge(buffers, bytes)]), None)))
+        }
+        Some(Ok(Piece::Extent(mut extent))) => {
+            let filled = read_into(&mut extent, buffers);
+            let rest = (!extent.is_empty()).then(|| extent.clone());
+            (!extent.reads_without_waiting(), filled.map(|filled| (filled, rest)))
+        }
+    };
+    Fetched { reader, always_waits, result }
+}
+
+/// Fills buffers from the front of an extent, in one read if the system is willing.
+fn read_into(extent: &mut Extent, mut buffers: Vec<Buffer>) -> Result<VecDeque<Bytes>, ReadError> {
+    let mut room = usize::try_from(extent.len()).unwrap_or(usize::MAX);
+    let mut slices = Vec::with_capacity(buffers.len());
+    for buffer in &mut buffers {
+        let len = room.min(BUFFER_LEN);
+        if len > 0 {
+            slices.push(IoSliceMut::new(buffer.space().split_at_mut(len).0));
+        }
+        room -= len;
+    }
+    let mut read = extent.read_vectored(&mut slices)?;
+    let mut filled = VecDeque::with_capacity(buffers.len());
+    for buffer in buffers {
+        let len = read.min(BUFFER_LEN);
+        if len > 0 {
+            filled.push_back(buffer.into_bytes(len));
+        }
+        read -= len;
+    }
+    Ok(filled)
+}
+
+/// A body that is made page by page in the blocking world: a directory listing.
+///
+/// `next` gives the next page and whether it is the last; it is called again only when the page before
+/// has gone to the socket, so that a slow client holds one page and no thread.
+pub(crate) struct Pages {
+    bridge: Arc<Bridge>,
+    next: Option<PageSource>,
+    making: Option<Running<(PageSource, Result<Page, ReadError>)>>,
+    ready: Option<Bytes>,
+    ended: bool,
+}
+
+/// Makes the next page.
+pub(crate) type PageSource = Box<dyn FnMut() -> Result<Page, ReadError> + Send>;
+
+/// A page, and whether it is the last.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) bytes: Bytes,
+    pub(crate) last: bool,
+}
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pages").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+impl Pages {
+    /// A body that begins with `first`, made already, and goes on with what `next` makes.
+    pub(crate) fn new(bridge: Arc<Bridge>, first: Page, next: PageSource) -> Self {
+        Pages {
+            bridge,
+            next: Some(next),
+            making: None,
+            ready: Some(first.bytes),
+            ended: first.last,
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(bytes) = self.ready.take() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(mut next) = self.next.take() {
+            self.making = Some(self.bridge.run(move |_| {
+                let page = next();
+                (next, page)
+            }));
+        }
+        let Some(making) = &mut self.making else { return Poll::Ready(None) };
+        let made = ready!(Pin::new(making).poll(cx));
+        self.making = None;
+        let (next, page) = made.ok_or(BodyError::Stopped)?;
+        let page = page?;
+        self.next = Some(next);
+        self.ended = page.last;
+        Poll::Ready(Some(Ok(page.bytes)))
+    }
+}

@@ -1,0 +1,272 @@
+//! Buffers for bytes on their way to clients.
+//!
+//! Owns the budget of bytes in flight and the reuse of buffers. A buffer is taken, filled and sent as
+//! `Bytes` without a copy; it comes back when the last reference to it is dropped, which is when the
+//! socket has taken it. Must not know what is in them.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Size of a buffer in bytes: one read of the page cache. Measured against 16 to 256 KiB.
+pub(crate) const BUFFER_LEN: usize = 64 * 1024;
+
+/// Free buffers that are kept for reuse, at most; those above are given back to the allocator.
+const MAX_FREE: usize = 64;
+
+/// Buffers that one answer may have on its way while there is room: what hyper gathers for one
+/// vectored write, and one being filled.
+const WINDOW: usize = 8;
+
+/// The pool: a budget, and buffers to reuse.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    budget: Arc<Semaphore>,
+    capacity: usize,
+    /// Last in, first out: the buffer used last is the one in the processor's cache.
+    free: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Buffers {
+    /// A pool of `bytes` bytes, rounded down to whole buffers, two at least.
+    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+        let capacity = (bytes / BUFFER_LEN).clamp(2, Semaphore::MAX_PERMITS);
+        Arc::new(Buffers {
+            budget: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            free: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// All is taken: a new request would only wait.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.budget.available_permits() == 0
+    }
+
+    fn is_tight(&self) -> bool {
+        self.budget.available_permits() < self.capacity / 2
+    }
+
+    fn memory(&self) -> Box<[u8]> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.pop().unwrap_or_else(|| vec![0; BUFFER_LEN].into())
+    }
+
+    fn put_back(&self, memory: Box<[u8]>) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < MAX_FREE {
+            free.push(memory);
+        }
+    }
+}
+
+/// The buffers of one answer: how many are on their way, and who waits for one to come back.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pool: Arc<Buffers>,
+    flight: Arc<Flight>,
+    waiting: Waiting,
+}
+
+/// Waits for the budget; kept between polls so that the place in the queue is kept.
+struct Waiting(Option<Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>>);
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Waiting").field(&self.0.is_some()).finish()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flight {
+    out: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Window {
+    pub(crate) fn new(pool: Arc<Buffers>) -> Self {
+        Window { pool, flight: Arc::default(), waiting: Waiting(None) }
+    }
+
+    /// A buffer, as soon as this answer may have one more.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Buffer> {
+        if let Some(buffer) = self.try_take() {
+            self.waiting.0 = None;
+            return Poll::Ready(buffer);
+        }
+        if self.is_full() {
+            // ORDER: leave the waker before looking again, or a buffer that comes back in between is missed.
+            *self.flight.waker.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(cx.waker().clone());
+            if self.is_full() {
+                return Poll::Pending;
+            }
+        }
+        let budget = &self.pool.budget;
+        let waiting = self.waiting.0.get_or_insert_with(|| {
+            let budget = budget.clone();
+            Box::pin(async move { budget.acquire_owned().await.ok() })
+        });
+        match waiting.as_mut().poll(cx) {
+            Poll::Ready(Some(permit)) => {
+                self.waiting.0 = None;
+                Poll::Ready(self.buffer(permit))
+            }
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// A buffer, if this answer may have one more right now.
+    pub(crate) fn try_take(&self) -> Option<Buffer> {
+        if self.is_full() {
+            return None;
+        }
+        let permit = self.pool.budget.clone().try_acquire_owned().ok()?;
+        Some(self.buffer(permit))
+    }
+
+    fn is_full(&self) -> bool {
+        let allowed = if self.pool.is_tight() { 1 } else { WINDOW };
+        self.flight.out.load(Ordering::Acquire) >= allowed
+    }
+
+    fn buffer(&self, permit: OwnedSemaphorePermit) -> Buffer {
+        self.flight.out.fetch_add(1, Ordering::AcqRel);
+        Buffer {
+            memory: self.pool.memory(),
+            len: 0,
+            pool: self.pool.clone(),
+            flight: self.flight.clone(),
+            _permit: permit,
+        }
+    }
+}
+
+/// 64 KiB that belong to an answer.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Box<[u8]>,
+    len: usize,
+    pool: Arc<Buffers>,
+    flight: Arc<Flight>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Buffer {
+    /// All of it, to be written to.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+
+    /// The first `len` bytes, as something to send. No copy.
+    pub(crate) fn into_bytes(mut self, len: usize) -> Bytes {
+        self.len = len.min(self.memory.len());
+        Bytes::from_owner(self)
+    }
+
+    /// Lets bytes that have memory of their own count against the budget until they are sent.
+    pub(crate) fn charge(held: Vec<Buffer>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged { bytes, _held: held })
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.memory.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.pool.put_back(std::mem::take(&mut self.memory));
+        self.flight.out.fetch_sub(1, Ordering::AcqRel);
+        let waker = self.flight.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+struct Charged {
+    bytes: Bytes,
+    _held: Vec<Buffer>,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::task::Waker;
+
+    fn poll(window: &mut Window) -> Poll<Buffer> {
+        window.poll_take(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_sent_buffer_is_used_again() {
+        let pool = Buffers::new(4 * BUFFER_LEN);
+        let window = Window::new(pool.clone());
+        let bytes = window.try_take().unwrap().into_bytes(3);
+        let at = bytes.as_ptr();
+        assert_eq!(bytes.len(), 3);
+        drop(bytes);
+        assert_eq!(window.try_take().unwrap().memory.as_ptr(), at);
+    }
+
+    #[test]
+    fn one_answer_cannot_take_more_than_its_window() {
+        let pool = Buffers::new(100 * BUFFER_LEN);
+        let mut window = Window::new(pool);
+        let held: Vec<_> = (0..WINDOW).map(|_| window.try_take().unwrap()).collect();
+        assert!(poll(&mut window).is_pending());
+        drop(held);
+        assert!(poll(&mut window).is_ready());
+    }
+
+    #[test]
+    fn when_half_of_the_budget_is_taken_each_answer_has_one_buffer() {
+        let pool = Buffers::new(8 * BUFFER_LEN);
+        let mut first = Window::new(pool.clone());
+        let held: Vec<_> = std::iter::from_fn(|| first.try_take()).collect();
+        assert_eq!(held.len(), 5);
+        let mut second = Window::new(pool.clone());
+        let one = poll(&mut second);
+        assert!(one.is_ready());
+        assert!(poll(&mut second).is_pending());
+        drop(held);
+        assert!(poll(&mut first).is_ready());
+    }
+
+    #[test]
+    fn an_exhausted_budget_makes_answers_wait_and_says_so() {
+        let pool = Buffers::new(2 * BUFFER_LEN);
+        let mut windows: Vec<_> = (0..3).map(|_| Window::new(pool.clone())).collect();
+        let a = poll(&mut windows[0]);
+        let b = poll(&mut windows[1]);
+        assert!(a.is_ready() && b.is_ready() && pool.is_exhausted());
+        assert!(poll(&mut windows[2]).is_pending());
+        drop(a);
+        assert!(poll(&mut windows[2]).is_ready());
+    }
+
+    #[test]
+    fn bytes_of_their_own_memory_count_until_they_are_sent() {
+        let pool = Buffers::new(2 * BUFFER_LEN);
+        let window = Window::new(pool.clone());
+        let held = vec![window.try_take().unwrap()];
+        let bytes = Buffer::charge(held, Bytes::from_static(b"x"));
+        assert_eq!(pool.budget.available_permits(), 1);
+        drop(bytes);
+        assert_eq!(pool.budget.available_permits(), 2);
+    }
+}

@@ -1,0 +1,168 @@
+//! A client's connection, and how long it may take.
+//!
+//! Owns the three clocks of a connection: for the head of a request, for the pause between requests,
+//! and for an answer that nobody takes. One timer serves all three and is only looked at when there is
+//! nothing to do. Must not know HTTP beyond "a request has begun".
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::limits::Limits;
+
+/// Set while a request is being answered: then it is us who take time, not the client.
+pub(crate) type Busy = Arc<AtomicBool>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of the next request has come.
+    Idle,
+    /// Part of a request's head has come.
+    Head,
+}
+
+/// A stream whose client is held to its times. Fails with `TimedOut` when one has run out.
+#[derive(Debug)]
+pub(crate) struct Timed<S> {
+    stream: S,
+    busy: Busy,
+    phase: Phase,
+    /// When the phase began, or the last byte was taken.
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+    head_time: Duration,
+    idle_time: Duration,
+    stall_time: Duration,
+}
+
+impl<S> Timed<S> {
+    pub(crate) fn new(stream: S, limits: &Limits) -> Self {
+        Timed {
+            stream,
+            busy: Busy::default(),
+            phase: Phase::Idle,
+            since: Instant::now(),
+            // A client that connects and says nothing has the time of a head.
+            timer: Box::pin(tokio::time::sleep(limits.head_time)),
+            head_time: limits.head_time,
+            idle_time: limits.idle_time,
+            stall_time: limits.stall_time,
+        }
+    }
+
+    /// The mark to set while a request is answered.
+    pub(crate) fn busy(&self) -> Busy {
+        self.busy.clone()
+    }
+
+    /// Whether `limit` has passed since the client last did something. Arms the timer otherwise.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let deadline = self.since + limit;
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+        // The timer runs longer than this limit: it was armed for a longer one.
+        if self.timer.deadline() > self.since + limit {
+            let deadline = self.since + limit;
+            self.timer.as_mut().reset(deadline);
+            if self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    fn wrote(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Ok(n)) => {
+                if n > 0 {
+                    self.since = Instant::now();
+                    self.phase = Phase::Idle;
+                }
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending if self.poll_overdue(cx, self.stall_time).is_ready() => {
+                Poll::Ready(Err(overdue("the client took nothing")))
+            }
+            other => other,
+        }
+    }
+}
+
+fn overdue(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(result) => {
+                if buf.filled().len() > before && this.phase == Phase::Idle {
+                    this.phase = Phase::Head;
+                    this.since = Instant::now();
+                }
+                Poll::Ready(result)
+            }
+            Poll::Pending if this.busy.load(Ordering::Acquire) => Poll::Pending,
+            Poll::Pending => {
+                let limit = match this.phase {
+                    Phase::Idle => this.idle_time,
+                    Phase::Head => this.head_time,
+                };
+                match this.poll_overdue(cx, limit) {
+                    Poll::Ready(()) => Poll::Ready(Err(overdue("the client sent nothing"))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.wrote(result, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.wrote(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,140 @@
+//! Listeners and connections.
+//!
+//! Owns accepting within a bound, and stopping: no new connections, no new requests, and a deadline
+//! for the answers under way. The caller binds and the caller says when to stop, so a test binds port 0.
+//! Must not know paths or blocks.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::body::Body;
+use crate::connection::Timed;
+use crate::gateway::Gateway;
+use crate::limits::Limits;
+
+/// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nCache-Control: no-store\r\n\
+Content-Type: text/plain; charset=utf-8\r\nContent-Length: 53\r\nConnection: close\r\n\r\n\
+all connections are taken; please try again shortly.\n";
+
+/// Connections beyond the bound that are told so at a time; those above are closed without a word.
+const MAX_TURNED_AWAY: usize = 64;
+
+/// Pause after a failed accept, for example when no file handle is left: trying on at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves a gateway on a listener until `stop` resolves, then lets answers under way finish until the
+/// drain time of the limits has passed.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let limits = gateway.limits().clone();
+    let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
+    let (stopping, stopped) = watch::channel(false);
+    let mut connections = tokio::task::JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut stop => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        match places.clone().try_acquire_owned() {
+            Ok(place) => {
+                let gateway = gateway.clone();
+                connections.spawn(connection(stream, gateway, stopped.clone(), place));
+            }
+            Err(_) => turn_away(stream, &turned_away),
+        }
+    }
+    drop(listener);
+    // Nobody listens only when no connection is left.
+    let _ = stopping.send(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain_time, drained).await.is_err() {
+        tracing::warn!(left = connections.len(), "closing connections that did not end in time");
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    gateway: Arc<Gateway>,
+    mut stopped: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    // Answers are written whole buffers at a time; waiting to fill packets would only delay the last.
+    let _ = stream.set_nodelay(true);
+    let limits = gateway.limits();
+    let stream = Timed::new(stream, limits);
+    let busy = stream.busy();
+    let builder = builder(limits);
+    let service = service_fn(move |request: Request<Incoming>| {
+        busy.store(true, Ordering::Release);
+        let (gateway, busy) = (gateway.clone(), busy.clone());
+        async move {
+            let response: Response<Body> = gateway.handle(request.map(drop)).await;
+            busy.store(false, Ordering::Release);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { drop(stopped.wait_for(|stop| *stop).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The times of a connection are kept by `Timed`, which also knows pauses and stalls.
+        .header_read_timeout(None)
+        .max_header_size(limits.head_bytes)
+        .keep_alive(true);
+    builder
+}
+
+/// Tells a client that there is no room, and closes.
+fn turn_away(mut stream: TcpStream, places: &Arc<Semaphore>) {
+    let Ok(place) = places.clone().try_acquire_owned() else { return };
+    tokio::spawn(async move {
+        let tell = async {
+            stream.write_all(FULL).await?;
+            stream.shutdown().await?;
+            // What the client has sent must be read, or the answer is lost in a reset.
+            let mut sent = [0; 1024];
+            while tokio::io::AsyncReadExt::read(&mut stream, &mut sent).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), tell).await;
+        drop(place);
+    });
+}
