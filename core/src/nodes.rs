@@ -102,10 +102,10 @@ impl NodeSource {
             return Ok(None);
         }
         match self.tiers.locate_now(cid) {
-            Some(Located::Extent(extent)) => Ok(extent.block().head().and_then(|head| match head {
-                Head::Leaf(frame) => Some(Arc::new(Node::File(FileNode::leaf(cid, *frame)))),
-                Head::Inner | Head::NeedMore => None,
-            })),
+            Some(Located::Extent(extent)) => Ok(match head_now(&extent)? {
+                Some(Head::Leaf(frame)) => Some(Arc::new(Node::File(FileNode::leaf(cid, frame)))),
+                Some(Head::Inner | Head::NeedMore) | None => None,
+            }),
             Some(Located::Bytes(bytes)) => Node::decode(cid, bytes).map(|node| Some(Arc::new(node))),
             None => Ok(None),
         }
@@ -171,6 +171,22 @@ impl NodeSource {
 /// Whether blocks of this codec are read as nodes.
 fn is_read_here(cid: &Cid) -> bool {
     matches!(cid.codec(), RAW | DAG_PB)
+}
+
+/// The head of an open dag-pb block if it was read before, or lies in the page cache.
+fn head_now(extent: &Extent) -> Result<Option<Head>, ReadError> {
+    let open = extent.block();
+    if let Some(head) = open.head() {
+        return Ok(Some(*head));
+    }
+    let mut head = [0; LEAF_HEAD_LEN];
+    let mut start = extent.part(0, LEAF_HEAD_LEN as u64);
+    let Some(n) = start.read_now(&mut head)? else { return Ok(None) };
+    if !start.is_empty() {
+        return Ok(None);
+    }
+    let head = leaf_frame(head.get(..n).unwrap_or_default(), open.len());
+    Ok(Some(*open.set_head(head)))
 }
 
 /// What the head of an open dag-pb block says; read once while it is open.

@@ -184,4 +184,20 @@ mod tests {
         assert!("".parse::<ContentPath>().is_err());
         assert!(parse_cid(&"b".repeat(100_000)).is_err());
     }
+
+    #[test]
+    fn a_cid_has_one_spelling_in_each_base_and_nothing_around_it() {
+        let cid = parse_cid(ROOT).unwrap();
+        let spelled = |base| cid::multibase::encode(base, cid.to_bytes());
+        for base in [Base::Base32Lower, Base::Base32Upper, Base::Base58Btc, Base::Base36Lower, Base::Base64Url] {
+            assert_eq!(parse_cid(&spelled(base)).unwrap(), cid);
+        }
+        let v0 = "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH";
+        assert_eq!(parse_cid(v0).unwrap().to_string(), v0);
+        let with_more = [&cid.to_bytes()[..], b"!"].concat();
+        let with_more = cid::multibase::encode(Base::Base32Lower, with_more);
+        for other in [&format!("/ipfs/{ROOT}"), &format!("x/ipfs/{ROOT}"), &with_more] {
+            assert!(parse_cid(other).is_err(), "{other}");
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! One open block: its descriptor, its length, and the few ways to read it.
 //!
-//! Owns the system calls on an open file. Must not know keys, shard directories or the tree it came from.
+//! Owns the system calls on an open file, and the path it was opened at, for reports. Must not know keys, shard
+//! directories or the tree it came from.
 //! Rules: `preadv2(2)`, `posix_fadvise(2)`.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
+use std::path::Path;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, Stat, fadvise, fstat};
@@ -19,13 +21,20 @@ const MAX_OFFSET: u64 = i64::MAX as u64;
 #[derive(Debug)]
 pub struct BlockFile {
     file: File,
+    path: Box<Path>,
     opened: Stamp,
 }
 
 impl BlockFile {
     /// `stat` must be that of `file`, taken after it was opened.
-    pub(crate) fn new(file: File, stat: &Stat) -> Self {
-        BlockFile { file, opened: Stamp::of(stat) }
+    pub(crate) fn new(file: File, stat: &Stat, path: &Path) -> Self {
+        BlockFile { file, path: path.into(), opened: Stamp::of(stat) }
+    }
+
+    /// Where it was opened. Free; another file may lie there by now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Length in bytes when the file was opened. Free.

@@ -4,6 +4,7 @@
 //! Rules: go-ds-flatfs `flatfs.go` (`encode`, `Get`, `GetSize`).
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,22 @@ impl FlatFs {
     /// is not there; [`Error::OutOfFiles`]. Never hangs on a pipe or a device.
     pub fn open_block(&self, key: Key<'_>) -> Result<Option<BlockFile>, Error> {
         self.look_up(key, open_at)
+    }
+
+    /// Opens a block if that needs no disk: its path is in the kernel's memory, as that of a block read lately is. One
+    /// `openat2` and one `fstat`; never waits.
+    ///
+    /// `None` says nothing about the block: ask [`open_block`](Self::open_block) where waiting is allowed. So do all
+    /// that is odd about a file or the tree.
+    #[must_use]
+    pub fn open_block_now(&self, key: Key<'_>) -> Option<BlockFile> {
+        if key.is_empty() || !key.fits_a_file_name() {
+            return None;
+        }
+        let adopted = self.watch.adopted();
+        let path = block_path(self.root(), adopted.shard_fn, key);
+        let file = adopted.open_file_now(&path, BLOCK_FLAGS)?;
+        as_block(file, &path).ok()
     }
 
     /// The block's length in bytes. `None` when it is not held. One `stat`, two for a miss. Opens nothing.
@@ -183,10 +200,13 @@ impl From<Fault> for Failure {
 }
 
 fn open_at(adopted: &Adopted, path: &Path) -> Result<BlockFile, Failure> {
-    let file = adopted.open_file(path, BLOCK_FLAGS)?;
+    as_block(adopted.open_file(path, BLOCK_FLAGS)?, path)
+}
+
+fn as_block(file: File, path: &Path) -> Result<BlockFile, Failure> {
     let stat = fstat(&file)?;
     regular(&stat)?;
-    Ok(BlockFile::new(file, &stat))
+    Ok(BlockFile::new(file, &stat, path))
 }
 
 /// All the bytes the block had when it was opened, or the reason why not.
@@ -256,7 +276,7 @@ fn block_path(root: &Path, shard_fn: ShardFn, key: Key<'_>) -> PathBuf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::fs::{File, OpenOptions};
+    use std::fs::OpenOptions;
     use std::io::Write;
 
     /// A file of `len` bytes, opened as a block, and a handle that may change it afterwards.
@@ -265,7 +285,7 @@ mod tests {
         let path = dir.path().join("block");
         std::fs::write(&path, vec![b'x'; len]).unwrap();
         let file = File::open(&path).unwrap();
-        let block = BlockFile::new(file.try_clone().unwrap(), &fstat(&file).unwrap());
+        let block = BlockFile::new(file.try_clone().unwrap(), &fstat(&file).unwrap(), &path);
         let writer = OpenOptions::new().append(true).open(&path).unwrap();
         (block, writer, dir)
     }
@@ -302,7 +322,7 @@ mod tests {
             return;
         }
         let block =
-            BlockFile::new(block.file().try_clone().unwrap(), &fstat(block.file()).unwrap());
+            BlockFile::new(block.file().try_clone().unwrap(), &fstat(block.file()).unwrap(), block.path());
         let fault = Fault::TooLong { len, max: 1 << 20 };
         assert_eq!(read_whole(&block, 1 << 20), Err(Failure::Fault(fault)));
     }

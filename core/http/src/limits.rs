@@ -30,7 +30,7 @@ pub struct Limits {
     /// How much of the next segment of a stream is asked of the page cache when a segment is read, in
     /// bytes. Default 8 MiB; 0 is off.
     pub next_segment: u64,
-    /// Files that are held open for leaves read lately. Default 1024.
+    /// Files that are held open for leaves read lately. Default 4096.
     pub open_files: usize,
     /// The longest head of a request, in bytes. More gets 431. Default 16 KiB.
     pub head_bytes: usize,
@@ -57,7 +57,7 @@ impl Default for Limits {
             disk_queue: 1024,
             read_ahead: 4 * MIB as u64,
             next_segment: 8 * MIB as u64,
-            open_files: 1024,
+            open_files: 4096,
             head_bytes: 16 * 1024,
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),

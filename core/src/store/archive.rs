@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldfront_flatfs::{FlatFs, Key};
+use coldfront_flatfs::{BlockFile, FlatFs, Key};
 
 use crate::block::{Block, Cid, DAG_CBOR, DAG_PB, MAX_BLOCK_LEN, MultihashBytes, RAW};
 use crate::error::StoreError;
@@ -64,6 +64,10 @@ impl Archive {
         self.tree.nowait()
     }
 
+    fn located(&self, file: BlockFile) -> Located {
+        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(file, self.tree.nowait()))))
+    }
+
     /// Tries the multihash and, in a mixed archive, the older names, until one is held.
     fn find<T>(
         &self,
@@ -100,11 +104,14 @@ impl BlockSource for Archive {
     }
 
     fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
-        let found = self.find(cid, |key| {
-            let file = self.tree.open_block(key)?;
-            Ok(file.map(|file| OpenBlock::new(file, self.tree.path_of(key), self.tree.nowait())))
-        })?;
-        Ok(found.map(|open| Located::Extent(Extent::whole(Arc::new(open)))))
+        let found = self.find(cid, |key| self.tree.open_block(key))?;
+        Ok(found.map(|file| self.located(file)))
+    }
+
+    fn locate_now(&self, cid: &Cid) -> Option<Located> {
+        let multihash = MultihashBytes::of(cid);
+        let file = self.tree.open_block_now(Key::new(multihash.as_slice()))?;
+        Some(self.located(file))
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {

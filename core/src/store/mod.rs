@@ -40,6 +40,12 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     /// Where the block's bytes lie, or `None` when it is not held. One open for a file; reads none of it.
     fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError>;
 
+    /// The same if it needs no disk. `None` says nothing about the block: ask [`BlockSource::locate`]
+    /// where waiting is allowed. For an archive: one open of a path that the kernel has in memory.
+    fn locate_now(&self, _cid: &Cid) -> Option<Located> {
+        None
+    }
+
     /// The block's length in bytes, or `None` when it is not held. One stat for a file; reads none of it.
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError>;
 

@@ -4,7 +4,6 @@
 //! leaf's bytes lie in it, and whether it was verified. A viewer who reads a leaf in several pieces,
 //! or many viewers of one segment, pay for one open. Must not know tiers or policies.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -17,7 +16,6 @@ use crate::unixfs::dag_pb::Head;
 /// A block in an open file.
 pub(crate) struct OpenBlock {
     file: BlockFile,
-    path: PathBuf,
     nowait: bool,
     /// What the first bytes of a dag-pb block say about it; decided once.
     head: OnceLock<Head>,
@@ -30,10 +28,9 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(file: BlockFile, path: PathBuf, nowait: bool) -> Self {
+    pub(crate) fn new(file: BlockFile, nowait: bool) -> Self {
         OpenBlock {
             file,
-            path,
             nowait,
             head: OnceLock::new(),
             verified: AtomicU64::new(0),
@@ -55,7 +52,7 @@ impl OpenBlock {
     }
 
     pub(crate) fn path(&self) -> String {
-        self.path.display().to_string()
+        self.file.path().display().to_string()
     }
 
     pub(crate) fn head(&self) -> Option<&Head> {
@@ -85,7 +82,7 @@ impl OpenBlock {
 
 impl std::fmt::Debug for OpenBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenBlock").field("path", &self.path).field("len", &self.file.len()).finish()
+        f.debug_struct("OpenBlock").field("path", &self.file.path()).field("len", &self.file.len()).finish()
     }
 }
 

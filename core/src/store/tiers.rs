@@ -41,7 +41,7 @@ struct Tier {
 /// Bounds of what the tiers keep in memory and open.
 #[derive(Clone, Debug)]
 pub struct TierLimits {
-    /// Files held open for leaves that were read lately. Default 1024.
+    /// Files held open for leaves that were read lately. Default 4096.
     pub open_files: usize,
     /// Blocks remembered as verified under [`Verify::FirstRead`], about 40 bytes each. Default 262,144.
     pub verified_blocks: usize,
@@ -49,7 +49,7 @@ pub struct TierLimits {
 
 impl Default for TierLimits {
     fn default() -> Self {
-        TierLimits { open_files: 1024, verified_blocks: 262_144 }
+        TierLimits { open_files: 4096, verified_blocks: 262_144 }
     }
 }
 
@@ -171,18 +171,35 @@ impl Tiers {
         Ok(Some(good))
     }
 
-    /// Finds a block without waiting: only if its file is open and the policy has nothing left to check.
+    /// Finds a block without waiting: its file is open, or can be opened without a disk, and the policy
+    /// has nothing left to check. `None` says nothing about the block.
     pub fn locate_now(&self, cid: &Cid) -> Option<Located> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Some(Located::Bytes(bytes));
         }
+        if self.verify == Verify::Always {
+            return None;
+        }
         let key = MultihashBytes::of(cid);
-        let open = match self.verify {
-            Verify::Always => return None,
-            Verify::Off | Verify::FirstRead => self.files.get(key.as_slice())?,
+        let open = match self.files.get(key.as_slice()) {
+            Some(open) => open,
+            None => self.open_now(cid, key.as_slice())?,
         };
         let sound = self.verify == Verify::Off || self.is_verified(&open, key.as_slice()).is_ok();
         sound.then(|| Located::Extent(Extent::whole(open)))
+    }
+
+    /// Opens a file that no disk is needed for. Which tier has it makes no difference to its bytes.
+    fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Arc<OpenBlock>> {
+        let found = self.tiers.iter().find_map(|tier| tier.source.locate_now(cid))?;
+        let Located::Extent(extent) = found else { return None };
+        // Empty files are checked, and that is for `locate`.
+        if extent.is_empty() {
+            return None;
+        }
+        self.located.fetch_add(1, Ordering::Relaxed);
+        self.files.insert(key, extent.block().clone());
+        Some(extent.block().clone())
     }
 
     /// The length of a block in bytes, from the first tier that answers. One stat; not verified, except

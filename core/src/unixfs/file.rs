@@ -143,10 +143,8 @@ impl FileReader {
         ahead.range.end = ahead.range.end.min(ahead.range.start.saturating_add(max_bytes));
         let mut extents = Vec::new();
         let mut bytes = 0;
-        while let Some(Ok(piece)) = ahead.next_piece() {
-            if extents.len() >= MAX_WARM_LEAVES {
-                break;
-            }
+        // Leaves that come as bytes were read to be verified, which warms them as well; they count too.
+        for piece in std::iter::from_fn(|| ahead.next_piece()).take(MAX_WARM_LEAVES).map_while(Result::ok) {
             if let Piece::Extent(extent) = piece {
                 bytes += extent.len();
                 extents.push(extent);

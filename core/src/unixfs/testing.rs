@@ -277,7 +277,9 @@ pub fn shard_block_saying(fanout: u64, bitfield: &[u8], slots: &[(u32, &str, Mad
     let width = format!("{:X}", fanout.saturating_sub(1)).len();
     let parts: Vec<(Vec<u8>, String, u64)> = slots
         .iter()
-        .map(|(slot, name, made)| (made.cid.to_bytes(), format!("{slot:0width$X}{name}"), made.tsize))
+        .map(|(slot, name, made)| {
+            (made.cid.to_bytes(), format!("{slot:0width$X}{name}"), made.tsize)
+        })
         .collect();
     let links = parts.iter().map(|(cid, name, tsize)| PbLink {
         cid,

@@ -346,6 +346,12 @@ mod tests {
     }
 
     #[test]
+    fn a_short_cid_is_shown_whole() {
+        assert_eq!(short("bafkqabtimvwgy3y"), "bafkqabtimvwgy3y");
+        assert_eq!(short("bafkqabtimvwgy3yk"), "bafkqa…wgy3yk");
+    }
+
+    #[test]
     fn the_tag_names_template_and_directory() {
         assert_eq!(
             Page::etag(CID).unwrap().to_string(),

@@ -130,6 +130,7 @@ mod tests {
             ("s1-part3.ts", "s1-part4.ts"),
             ("s1-p.ts", "s2-p.ts"),
             ("s1-v.ts", "s2-v.ts"),
+            ("s1-v2b.ts", "s1-v3b.ts"),
         ] {
             assert_eq!(next(name).as_deref(), Some(after), "{name}");
         }

@@ -72,12 +72,6 @@ const MAGIC: &[(&[u8], &str)] = &[
 fn magic(head: &[u8]) -> Option<&'static str> {
     let (_, found) = MAGIC.iter().find(|(signature, _)| head.starts_with(signature))?;
     match *found {
-        // ADTS audio begins with eleven set bits, which a UTF-16 mark does as well.
-        "text/plain; charset=utf-16le"
-            if !head.len().is_multiple_of(2) && head.len() < SNIFF_LEN =>
-        {
-            None
-        }
         "application/ogg" => Some(ogg(head)),
         other => Some(other),
     }
@@ -405,6 +399,11 @@ mod tests {
             (b"\xFF\xF1\x50\x80\0\x1F", "audio/aac"),
             (b"\xFF\xF9\x50\x80\0\x1F", "audio/aac"),
             (b"\xFF\xF1\xFC\x80\0\x1F", OCTET_STREAM),
+            (b"\xFF\xF1\x34\x80\0\x1F", OCTET_STREAM),
+            (b"\xFF\xFB\x9C\x64\0\0", OCTET_STREAM),
+            (b"\xFF\xFB\xF0\x64\0\0", OCTET_STREAM),
+            (b"\xFF\xEB\x90\x64\0\0", OCTET_STREAM),
+            (b"\xFF\xFD\x90\x64\0\0", OCTET_STREAM),
             (b"\xFF\xFB\xFC\x64\0\0", OCTET_STREAM),
             (b"fLaC\0\0\0\x22", "audio/flac"),
             (&ogg(b"OpusHead\x01"), "audio/ogg"),
