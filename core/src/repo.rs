@@ -13,7 +13,7 @@ use crate::path::ContentPath;
 use crate::resolve::{self, Resolved};
 use crate::store::archive::{Archive, ArchiveOptions};
 use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
-use crate::store::{BlockSource, Fault, Located};
+use crate::store::{BlockSource, Extent, Fault, Located};
 use crate::unixfs::directory::{Found, find};
 use crate::unixfs::{FileReader, Listing, Node};
 
@@ -148,6 +148,12 @@ impl Repo {
     pub fn watch(&self, idle_seconds: u32) -> Vec<(String, StoreError)> {
         self.nodes.tiers().close_idle(idle_seconds);
         self.nodes.tiers().unavailable()
+    }
+
+    /// To be called when reading an [`Extent`] of this repository failed: the fault is counted and
+    /// queued like those that the library meets itself, and the file is closed.
+    pub fn failed(&self, extent: &Extent, error: &StoreError) {
+        self.nodes.tiers().failed(extent, error);
     }
 
     /// Bad copies that were met since the last call, each once, with the file's path.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use coldfront::unixfs::file::Step;
-use coldfront::{Extent, FileReader, Piece, ReadError};
+use coldfront::{Extent, FileReader, Piece, ReadError, Repo, StoreError};
 use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -100,8 +100,9 @@ impl http_body::Body for Body {
         next.map(|next| {
             next.map(|bytes| {
                 bytes.map(Frame::data).inspect_err(|error| match error {
-                    BodyError::Read(read) => tracing::warn!(error = %Causes(read), "answer cut off"),
-                    BodyError::Stopped => tracing::warn!("answer cut off: {error}"),
+                    // Each bad copy is told once, by who drains the faults; this is one line a client.
+                    BodyError::Read(read) => tracing::debug!(error = %Causes(read), "answer cut off"),
+                    BodyError::Stopped => tracing::debug!("answer cut off: {error}"),
                 })
             })
         })
@@ -305,7 +306,8 @@ impl FileBody {
     /// Reads on from the page cache. `None`: it must wait, and a fetch has been started.
     fn read_now(&mut self, mut buffer: Buffer) -> Result<Option<Bytes>, ReadError> {
         let Some(extent) = &mut self.extent else { return Ok(None) };
-        match extent.read_now(buffer.space())? {
+        let read = extent.read_now(buffer.space());
+        match read.inspect_err(|error| self.bridge.repo().failed(extent, error))? {
             Some(n) => {
                 if extent.is_empty() {
                     self.extent = None;
@@ -334,7 +336,7 @@ impl FileBody {
         let count = wanted.div_ceil(BUFFER_LEN as u64).clamp(1, FETCH_BUFFERS as u64) as usize;
         let more = std::iter::from_fn(|| self.window.try_take()).take(count - 1);
         let buffers: Vec<Buffer> = std::iter::once(buffer).chain(more).collect();
-        self.fetch = Some(self.bridge.run(move |_| fetch(reader, extent, buffers)));
+        self.fetch = Some(self.bridge.run(move |repo| fetch(repo, reader, extent, buffers)));
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
@@ -374,7 +376,12 @@ fn first_file(parts: &mut VecDeque<Part>) -> Option<&mut Part> {
 }
 
 /// Reads on where waiting is allowed: the next piece if none is begun, and its bytes in one read.
-fn fetch(mut reader: FileReader, extent: Option<Extent>, buffers: Vec<Buffer>) -> Fetched {
+fn fetch(
+    repo: &Repo,
+    mut reader: FileReader,
+    extent: Option<Extent>,
+    buffers: Vec<Buffer>,
+) -> Fetched {
     let piece = extent.map(|extent| Ok(Piece::Extent(extent))).or_else(|| reader.next_piece());
     let (always_waits, result) = match piece {
         None => (false, Ok((VecDeque::new(), None))),
@@ -383,7 +390,9 @@ fn fetch(mut reader: FileReader, extent: Option<Extent>, buffers: Vec<Buffer>) -
             (true, Ok((VecDeque::from([Buffer::charge(buffers, bytes)]), None)))
         }
         Some(Ok(Piece::Extent(mut extent))) => {
-            let filled = read_into(&mut extent, buffers);
+            let filled = read_into(&mut extent, buffers)
+                .inspect_err(|error| repo.failed(&extent, error))
+                .map_err(ReadError::from);
             let rest = (!extent.is_empty()).then(|| extent.clone());
             (!extent.reads_without_waiting(), filled.map(|filled| (filled, rest)))
         }
@@ -392,7 +401,10 @@ fn fetch(mut reader: FileReader, extent: Option<Extent>, buffers: Vec<Buffer>) -
 }
 
 /// Fills buffers from the front of an extent, in one read if the system is willing.
-fn read_into(extent: &mut Extent, mut buffers: Vec<Buffer>) -> Result<VecDeque<Bytes>, ReadError> {
+fn read_into(
+    extent: &mut Extent,
+    mut buffers: Vec<Buffer>,
+) -> Result<VecDeque<Bytes>, StoreError> {
     let mut room = usize::try_from(extent.len()).unwrap_or(usize::MAX);
     let mut slices = Vec::with_capacity(buffers.len());
     for buffer in &mut buffers {

@@ -105,8 +105,8 @@ fn store(error: &StoreError, what: String) -> Failure {
             retry_after: Some(RETRY_AFTER),
         };
     }
-    // Paths on disk are the operator's: they go to the log, with the block's name, not to clients.
-    tracing::warn!(error = what, "a block cannot be served");
+    // Paths on disk are the operator's: they are told with the faults, once each, and never to clients.
+    tracing::debug!(error = what, "a block cannot be served");
     let told = match error {
         StoreError::Corrupt { cid, .. } => format!("the stored copy of block {cid} is damaged"),
         StoreError::UnknownHash { cid, code } => {

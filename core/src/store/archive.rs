@@ -64,8 +64,8 @@ impl Archive {
         self.tree.nowait()
     }
 
-    fn located(&self, file: BlockFile) -> Located {
-        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(file, self.tree.nowait()))))
+    fn located(&self, cid: &Cid, file: BlockFile) -> Located {
+        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(cid, file, self.tree.nowait()))))
     }
 
     /// Tries the multihash and, in a mixed archive, the older names, until one is held.
@@ -105,13 +105,13 @@ impl BlockSource for Archive {
 
     fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
         let found = self.find(cid, |key| self.tree.open_block(key))?;
-        Ok(found.map(|file| self.located(file)))
+        Ok(found.map(|file| self.located(cid, file)))
     }
 
     fn locate_now(&self, cid: &Cid) -> Option<Located> {
         let multihash = MultihashBytes::of(cid);
         let file = self.tree.open_block_now(Key::new(multihash.as_slice()))?;
-        Some(self.located(file))
+        Some(self.located(cid, file))
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {

@@ -23,7 +23,7 @@ const MAX_TOLD: usize = 65_536;
 pub struct Fault {
     /// The block that was asked for.
     pub cid: Cid,
-    /// The tier that holds the bad copy.
+    /// The tier or the file that holds the bad copy.
     pub tier: String,
     /// What is wrong with it, as a sentence that names the file.
     pub reason: String,

@@ -11,10 +11,12 @@ use std::time::Instant;
 use coldfront_flatfs::BlockFile;
 use quick_cache::sync::Cache;
 
+use crate::block::Cid;
 use crate::unixfs::dag_pb::Head;
 
 /// A block in an open file.
 pub(crate) struct OpenBlock {
+    cid: Cid,
     file: BlockFile,
     nowait: bool,
     /// What the first bytes of a dag-pb block say about it; decided once.
@@ -28,8 +30,9 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(file: BlockFile, nowait: bool) -> Self {
+    pub(crate) fn new(cid: &Cid, file: BlockFile, nowait: bool) -> Self {
         OpenBlock {
+            cid: *cid,
             file,
             nowait,
             head: OnceLock::new(),
@@ -37,6 +40,11 @@ impl OpenBlock {
             used: AtomicU32::new(0),
             spoiled: AtomicBool::new(false),
         }
+    }
+
+    /// The CID it was first asked for by.
+    pub(crate) fn cid(&self) -> &Cid {
+        &self.cid
     }
 
     pub(crate) fn file(&self) -> &BlockFile {

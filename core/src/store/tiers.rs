@@ -231,6 +231,14 @@ impl Tiers {
         self.files.remove(MultihashBytes::of(cid).as_slice());
     }
 
+    /// To be called when reading an extent failed: counts the fault and closes the file, so that the
+    /// next reader opens what lies there by then.
+    pub(crate) fn failed(&self, extent: &Extent, error: &StoreError) {
+        let cid = extent.block().cid();
+        self.close(cid);
+        self.faults.report(&extent.path(), cid, error);
+    }
+
     /// Closes files that nobody read in the last `seconds`.
     pub fn close_idle(&self, seconds: u32) {
         self.files.close_idle(seconds);

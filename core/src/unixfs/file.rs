@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use super::dag_pb::{Head, LEAF_HEAD_LEN, LeafFrame, leaf_frame};
 use super::node::{Body, FileNode, Node};
 use crate::block::{Cid, RAW};
-use crate::error::{ReadError, StoreError};
+use crate::error::ReadError;
 use crate::nodes::NodeSource;
 use crate::store::{Extent, Located};
 
@@ -74,6 +74,7 @@ pub struct FileReader {
     rest: Bytes,
     /// The nodes from the root down to where the reader stands, and where each begins in the file.
     path: Vec<(Arc<Node>, u64)>,
+    drop_behind: bool,
 }
 
 /// A child that intersects the range.
@@ -88,7 +89,7 @@ impl FileReader {
         let size = as_file(&file).map_or(0, FileNode::size);
         let end = range.end.min(size);
         let range = range.start.min(end)..end;
-        FileReader { nodes, range, rest: Bytes::new(), path: vec![(file, 0)] }
+        FileReader { nodes, range, rest: Bytes::new(), path: vec![(file, 0)], drop_behind: false }
     }
 
     /// Bytes still to come.
@@ -340,27 +341,47 @@ impl Iterator for FileReader {
     fn next(&mut self) -> Option<Self::Item> {
         let before = self.range.start;
         let piece = match self.next_piece()? {
-            Ok(Piece::Bytes(mut bytes)) => {
-                self.rest = bytes.split_off(bytes.len().min(CHUNK));
-                return Some(Ok(bytes));
-            }
+            Ok(Piece::Bytes(bytes)) => return Some(Ok(bytes)),
             Ok(Piece::Extent(extent)) => extent,
             Err(error) => return Some(Err(error)),
         };
-        let mut part = piece.part(0, CHUNK as u64);
         // What is left of a longer piece is found again: its file is open.
+        let part = piece.part(0, CHUNK as u64);
         self.range.start = before + part.len();
+        Some(self.read_part(part))
+    }
+}
+
+impl FileReader {
+    /// Makes the iterator drop what it reads from the page cache again, unless it was there before: for
+    /// bulk work (verifying, copying) that must not push out what viewers watch.
+    pub fn drop_behind(mut self) -> Self {
+        self.drop_behind = true;
+        self
+    }
+
+    fn read_part(&mut self, mut part: Extent) -> Result<Bytes, ReadError> {
+        let whole = part.clone();
         let mut bytes = BytesMut::zeroed(usize::try_from(part.len()).unwrap_or(CHUNK));
-        let mut at = 0;
+        let (mut at, mut waited) = (0, false);
         while !part.is_empty() {
-            match part.read(bytes.get_mut(at..).unwrap_or_default()) {
-                Ok(n) => at += n,
-                Err(error) => {
-                    self.finish();
-                    return Some(Err(StoreError::into(error)));
+            let rest = bytes.get_mut(at..).unwrap_or_default();
+            let read = match part.read_now(rest) {
+                Ok(Some(n)) => Ok(n),
+                Ok(None) => {
+                    waited = true;
+                    part.read(rest)
                 }
-            }
+                Err(error) => Err(error),
+            };
+            at += read.inspect_err(|error| {
+                self.nodes.tiers().failed(&part, error);
+                self.range.start = self.range.end;
+            })?;
         }
-        Some(Ok(bytes.freeze()))
+        if self.drop_behind && waited {
+            whole.dont_need();
+        }
+        Ok(bytes.freeze())
     }
 }

@@ -120,14 +120,14 @@ impl Gateway {
             }
             RangeAnswer::Whole => {
                 self.describe(response.headers_mut(), content.media_type, size);
-                *response.body_mut() = self.body(wanted, content, [0..size]).await?;
+                *response.body_mut() = self.body(wanted, content, 0..size).await?;
             }
             RangeAnswer::Single(range) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 let shown = ContentRange { range: range.clone(), size }.to_string();
                 set(response.headers_mut(), CONTENT_RANGE, shown);
                 self.describe(response.headers_mut(), content.media_type, range.end - range.start);
-                *response.body_mut() = self.body(wanted, content, [range]).await?;
+                *response.body_mut() = self.body(wanted, content, range).await?;
             }
             RangeAnswer::Multi(ranges) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -149,11 +149,9 @@ impl Gateway {
         &self,
         wanted: &Wanted<'_>,
         content: &Content<'_>,
-        ranges: impl IntoIterator<Item = Range<u64>>,
+        range: Range<u64>,
     ) -> Result<Body, Failure> {
-        let parts =
-            ranges.into_iter().map(|range| Part::File(self.repo().read(content.node, range)));
-        self.parts(wanted, parts).await
+        self.parts(wanted, [Part::File(self.repo().read(content.node, range))]).await
     }
 
     async fn multipart(
