@@ -102,7 +102,7 @@ impl NodeSource {
             return Ok(None);
         }
         match self.tiers.locate_now(cid) {
-            Some(Located::Extent(extent)) => Ok(match head_now(&extent)? {
+            Some(Located::Extent(extent)) => Ok(match head_now(&extent) {
                 Some(Head::Leaf(frame)) => Some(Arc::new(Node::File(FileNode::leaf(cid, frame)))),
                 Some(Head::Inner | Head::NeedMore) | None => None,
             }),
@@ -173,20 +173,21 @@ fn is_read_here(cid: &Cid) -> bool {
     matches!(cid.codec(), RAW | DAG_PB)
 }
 
-/// The head of an open dag-pb block if it was read before, or lies in the page cache.
-fn head_now(extent: &Extent) -> Result<Option<Head>, ReadError> {
+/// The head of an open dag-pb block if it was read before, or lies in the page cache. `None` also where
+/// reading fails: whoever may wait meets the failure again, and may turn to another tier.
+fn head_now(extent: &Extent) -> Option<Head> {
     let open = extent.block();
     if let Some(head) = open.head() {
-        return Ok(Some(*head));
+        return Some(*head);
     }
     let mut head = [0; LEAF_HEAD_LEN];
     let mut start = extent.part(0, LEAF_HEAD_LEN as u64);
-    let Some(n) = start.read_now(&mut head)? else { return Ok(None) };
+    let n = start.read_now(&mut head).ok()??;
     if !start.is_empty() {
-        return Ok(None);
+        return None;
     }
     let head = leaf_frame(head.get(..n).unwrap_or_default(), open.len());
-    Ok(Some(*open.set_head(head)))
+    Some(*open.set_head(head))
 }
 
 /// What the head of an open dag-pb block says; read once while it is open.

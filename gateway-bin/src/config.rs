@@ -1,124 +1,261 @@
-//! What is to be served, from flags, environment and file.
+//! What is to be served: one value for each setting, and where it came from.
 //!
-//! Owns the merge: flags beat environment beats file beats defaults. Must not open anything but the
-//! configuration file.
+//! Owns the order of precedence (flag, environment, file, default), what each value may be, and how all of
+//! it is printed. Pure: environment and file are given. Must not open anything.
 
+use std::ffi::OsString;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use coldfront::{ArchiveOptions, RepoOptions, Verify};
-use coldfront_http::Limits;
-use serde::Deserialize;
+use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
-/// Serve very large IPFS repositories in place: never listed, never written.
-#[derive(Debug, Parser)]
-#[command(name = "coldfront-gateway", version)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
+use crate::bounds::{BOUNDS, Bound, Bounds};
+use crate::file::File;
+use crate::flags::Flags;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Environment(String),
+    File { path: PathBuf, line: usize },
+    Default,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Serve archives as an IPFS gateway until SIGTERM or Ctrl-C.
-    Serve(Flags),
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(name) => write!(f, "the flag {name}"),
+            Origin::Environment(name) => write!(f, "the environment variable {name}"),
+            // A line break in a path would end the comment that it stands in.
+            Origin::File { path, line } => {
+                write!(f, "the file {}, line {line}", path.display().to_string().replace('\n', "?"))
+            }
+            Origin::Default => f.write_str("default"),
+        }
+    }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Flags {
-    /// A Kubo repository, or the `blocks` directory of one. May be given several times; asked in order.
-    #[arg(long, value_name = "DIR", env = "COLDFRONT_ARCHIVE", value_delimiter = ':')]
-    archive: Vec<PathBuf>,
-    /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT. Without a host: loopback.
-    #[arg(long, value_name = "ADDR", env = "COLDFRONT_GATEWAY")]
-    gateway: Option<String>,
-    /// A file of settings in TOML.
-    #[arg(long, value_name = "FILE", env = "COLDFRONT_CONFIG")]
-    config: Option<PathBuf>,
-    /// When to hash blocks before their bytes are sent.
-    #[arg(long, value_name = "WHEN", env = "COLDFRONT_VERIFY")]
-    verify: Option<VerifyFlag>,
-    /// The archives may hold files named by whole CIDs, as repositories before version 12 do.
-    #[arg(long, env = "COLDFRONT_MIXED")]
-    mixed: bool,
-    /// Threads that serve connections. Default: one a processor.
-    #[arg(long, value_name = "N", env = "COLDFRONT_WORKERS")]
-    workers: Option<usize>,
+/// A value as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) text: String,
+    pub(crate) origin: Origin,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum VerifyFlag {
-    Off,
-    FirstRead,
-    Always,
-}
-
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    gateway: Option<String>,
-    verify: Option<VerifyFlag>,
-    workers: Option<usize>,
-    archive: Vec<FileArchive>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileArchive {
-    path: PathBuf,
-    #[serde(default)]
-    mixed: bool,
+/// A value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    origin: Origin,
 }
 
 /// What is in force.
 #[derive(Debug)]
 pub(crate) struct Config {
-    pub(crate) gateway: SocketAddr,
-    pub(crate) repo: RepoOptions,
-    pub(crate) limits: Limits,
-    pub(crate) workers: Option<usize>,
+    gateway: Option<Setting<SocketAddr>>,
+    archives: Vec<Setting<ArchiveOptions>>,
+    verify: Setting<Verify>,
+    /// `None`: one a processor.
+    workers: Setting<Option<usize>>,
+    pub(crate) bounds: Bounds,
+    /// Of each of [`BOUNDS`].
+    bound_origins: Vec<Origin>,
 }
 
-impl Config {
-    pub(crate) fn read(flags: Flags) -> anyhow::Result<Config> {
-        let file: File = match &flags.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-                toml::from_str(&text)
-                    .with_context(|| format!("the configuration file {} is not valid", path.display()))?
-            }
-            None => File::default(),
-        };
-        let archives: Vec<ArchiveOptions> = if flags.archive.is_empty() {
-            file.archive.into_iter().map(|a| ArchiveOptions { path: a.path, mixed: a.mixed || flags.mixed }).collect()
-        } else {
-            flags.archive.into_iter().map(|path| ArchiveOptions { path, mixed: flags.mixed }).collect()
-        };
-        if archives.is_empty() {
-            bail!("nothing to serve: name an archive with --archive DIR");
+/// Looks up an environment variable.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The three sources of a value, in order.
+struct Sources<'a> {
+    environment: Environment<'a>,
+    file: File,
+}
+
+impl Sources<'_> {
+    /// The value of a setting, from the first source that has one.
+    fn first(
+        &self,
+        flag: Option<(&'static str, &str)>,
+        variable: &str,
+        key: &str,
+    ) -> Result<Option<Given>, String> {
+        if let Some((name, text)) = flag {
+            return Ok(Some(Given { text: text.to_owned(), origin: Origin::Flag(name) }));
         }
-        let Some(gateway) = flags.gateway.or(file.gateway) else {
-            bail!("nowhere to listen: name an address with --gateway ADDR, for example --gateway 8080");
-        };
-        let limits = Limits::default();
-        let mut repo = RepoOptions { archives, ..RepoOptions::default() };
-        repo.tiers.open_files = limits.open_files;
-        repo.verify = match flags.verify.or(file.verify) {
-            None | Some(VerifyFlag::Off) => Verify::Off,
-            Some(VerifyFlag::FirstRead) => Verify::FirstRead,
-            Some(VerifyFlag::Always) => Verify::Always,
-        };
-        Ok(Config { gateway: address(&gateway)?, repo, limits, workers: flags.workers.or(file.workers) })
+        if let Some(text) = (self.environment)(variable) {
+            let origin = Origin::Environment(variable.to_owned());
+            let text = text.into_string().map_err(|_| format!("{origin}: expected UTF-8"))?;
+            return Ok(Some(Given { text, origin }));
+        }
+        Ok(self.file.values.get(key).cloned())
     }
 }
 
-/// `8080`, `:8080` and `localhost:8080` are loopback; a public address must be spelled out.
-fn address(text: &str) -> anyhow::Result<SocketAddr> {
+impl Config {
+    /// Puts together what flags, environment and file say. The error is a sentence.
+    pub(crate) fn merge(flags: &Flags, environment: Environment<'_>, file: File) -> Result<Self, String> {
+        let archives = archives(flags, environment, &file)?;
+        let sources = Sources { environment, file };
+        let flag = |name, value: &'_ Option<String>| value.clone().map(|value| (name, value));
+        let read = |flag: Option<(&'static str, String)>, variable, key| {
+            sources.first(flag.as_ref().map(|(name, text)| (*name, text.as_str())), variable, key)
+        };
+        let gateway = read(flag("--gateway", &flags.gateway), "COLDFRONT_GATEWAY", "gateway")?;
+        let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
+        let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
+        let (bounds, bound_origins) = bounds(flags, &sources)?;
+        Ok(Config {
+            gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
+            archives,
+            verify: or_default(verify, "verify", Verify::Off, policy)?,
+            workers: or_default(workers, "workers", None, worker_count)?,
+            bounds,
+            bound_origins,
+        })
+    }
+
+    /// Where to listen; else a sentence that says how to name it.
+    pub(crate) fn gateway(&self) -> Result<SocketAddr, String> {
+        self.gateway.as_ref().map(|gateway| gateway.value).ok_or_else(|| {
+            "nowhere to listen: name an address with --gateway, for example --gateway 8080".into()
+        })
+    }
+
+    /// What to serve; else a sentence that says how to name it.
+    pub(crate) fn repo(&self) -> Result<RepoOptions, String> {
+        if self.archives.is_empty() {
+            return Err("nothing to serve: name a Kubo repository with --archive DIR".into());
+        }
+        let (open_files, verified_blocks) = (self.bounds.http.open_files, self.bounds.verified_blocks);
+        Ok(RepoOptions {
+            archives: self.archives.iter().map(|archive| archive.value.clone()).collect(),
+            verify: self.verify.value,
+            node_cache_bytes: self.bounds.node_cache,
+            tiers: TierLimits { open_files, verified_blocks },
+        })
+    }
+
+    pub(crate) fn workers(&self) -> Option<usize> {
+        self.workers.value
+    }
+
+    /// All of it as a file that `--config` takes. The error is a sentence.
+    pub(crate) fn to_toml(&self) -> Result<String, String> {
+        let mut out = String::from("# What is in force; `coldfront-gateway serve --config FILE` takes it as it is.\n\n");
+        match &self.gateway {
+            Some(Setting { value, origin }) => line(&mut out, "gateway", &quoted(&value.to_string()), origin),
+            None => out.push_str("# gateway = \"127.0.0.1:8080\" # not set: nothing listens\n"),
+        }
+        line(&mut out, "verify", &quoted(policy_name(self.verify.value)), &self.verify.origin);
+        match &self.workers {
+            Setting { value: Some(count), origin } => line(&mut out, "workers", &count.to_string(), origin),
+            Setting { value: None, origin } => line(&mut out, "# workers", "one a processor", origin),
+        }
+        if self.archives.is_empty() {
+            out.push_str("\n# [[archive]]\n# path = \"/a/repository\" # not set: nothing is served\n");
+        }
+        for Setting { value, origin } in &self.archives {
+            out.push_str("\n[[archive]]\n");
+            line(&mut out, "path", &quoted(&path_text(&value.path)?), origin);
+            line(&mut out, "mixed", &value.mixed.to_string(), origin);
+        }
+        out.push_str("\n[limits]\n");
+        for (bound, origin) in BOUNDS.iter().zip(&self.bound_origins) {
+            line(&mut out, bound.name, &bound.show(&self.bounds), origin);
+        }
+        Ok(out)
+    }
+}
+
+/// A setting from text; the error says where the text came from.
+fn setting<T>(
+    given: Given,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Setting<T>, String> {
+    let Given { text, origin } = given;
+    match read(text.trim()) {
+        Ok(value) => Ok(Setting { value, origin }),
+        Err(expected) => Err(format!("{origin}: {name} is \"{text}\", {expected}")),
+    }
+}
+
+fn or_default<T>(
+    given: Option<Given>,
+    name: &str,
+    default: T,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Setting<T>, String> {
+    match given {
+        Some(given) => setting(given, name, read),
+        None => Ok(Setting { value: default, origin: Origin::Default }),
+    }
+}
+
+/// The archives of the first source that names any. Whether they are mixed is said for all of them by a
+/// flag or the environment, else for each in the file.
+fn archives(
+    flags: &Flags,
+    environment: Environment<'_>,
+    file: &File,
+) -> Result<Vec<Setting<ArchiveOptions>>, String> {
+    let none = Sources { environment, file: File::default() };
+    let flag = flags.mixed.as_deref().map(|text| ("--mixed", text));
+    let mixed = none.first(flag, "COLDFRONT_MIXED", "mixed")?;
+    let mixed = mixed.map(|given| setting(given, "mixed", yes_or_no)).transpose()?.map(|m| m.value);
+    let archive = |path: PathBuf, in_file: bool, origin: Origin| Setting {
+        value: ArchiveOptions { path, mixed: mixed.unwrap_or(in_file) },
+        origin,
+    };
+    if !flags.archive.is_empty() {
+        let origin = Origin::Flag("--archive");
+        return Ok(flags.archive.iter().map(|path| archive(path.clone(), false, origin.clone())).collect());
+    }
+    const VARIABLE: &str = "COLDFRONT_ARCHIVE";
+    if let Some(paths) = environment(VARIABLE).filter(|paths| !paths.is_empty()) {
+        let origin = Origin::Environment(VARIABLE.into());
+        let paths = paths.as_bytes().split(|b| *b == b':').filter(|path| !path.is_empty());
+        let path = |path: &[u8]| PathBuf::from(OsString::from_vec(path.to_vec()));
+        return Ok(paths.map(|bytes| archive(path(bytes), false, origin.clone())).collect());
+    }
+    let in_file = file.archives.iter();
+    Ok(in_file.map(|found| archive(found.path.clone(), found.mixed, found.origin.clone())).collect())
+}
+
+fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>), String> {
+    let mut by_flag: Vec<(&Bound, &str)> = Vec::new();
+    for limit in &flags.limit {
+        let (name, value) = limit.split_once('=').ok_or_else(|| {
+            format!("the flag --limit {limit}: expected NAME=VALUE, for example connections=1000")
+        })?;
+        let bound = Bound::named(name.trim());
+        by_flag.push((bound.map_err(|sentence| format!("the flag --limit: {sentence}"))?, value));
+    }
+    let mut bounds = Bounds::default();
+    let mut origins = Vec::with_capacity(BOUNDS.len());
+    for bound in &BOUNDS {
+        let variable = format!("COLDFRONT_LIMIT_{}", bound.name.to_ascii_uppercase());
+        // The last flag of a name has the last word.
+        let flag = by_flag.iter().rev().find(|(named, _)| named.name == bound.name);
+        let flag = flag.map(|(_, text)| ("--limit", *text));
+        let given = sources.first(flag, &variable, &format!("limits.{}", bound.name))?;
+        let Some(Given { text, origin }) = given else {
+            origins.push(Origin::Default);
+            continue;
+        };
+        bound
+            .set(&mut bounds, &text)
+            .map_err(|expected| format!("{origin}: {} is \"{text}\", {expected}", bound.name))?;
+        origins.push(origin);
+    }
+    Ok((bounds, origins))
+}
+
+/// `8080`, `:8080` and `localhost:8080` are loopback; any other address must be spelled out.
+fn address(text: &str) -> Result<SocketAddr, String> {
     let loopback = |port: &str| {
         port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     };
@@ -127,7 +264,231 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
         .ok()
         .or_else(|| loopback(text.strip_prefix(':').unwrap_or(text)))
         .or_else(|| loopback(text.strip_prefix("localhost:")?));
-    parsed.with_context(|| {
-        format!("\"{text}\" is not an address: expected PORT, :PORT, or an IP address with a port such as 127.0.0.1:8080")
+    parsed.ok_or_else(|| {
+        "expected PORT, :PORT, or an IP address with a port such as 127.0.0.1:8080 or [::1]:8080".into()
     })
+}
+
+fn policy(text: &str) -> Result<Verify, String> {
+    let all = [Verify::Off, Verify::FirstRead, Verify::Always];
+    let known = all.into_iter().find(|policy| policy_name(*policy) == text);
+    known.ok_or_else(|| "expected off, first-read or always".into())
+}
+
+fn policy_name(policy: Verify) -> &'static str {
+    match policy {
+        Verify::Off => "off",
+        Verify::FirstRead => "first-read",
+        Verify::Always => "always",
+    }
+}
+
+/// More threads than any machine has processors only wait for each other.
+const MAX_WORKERS: usize = 1024;
+
+fn worker_count(text: &str) -> Result<Option<usize>, String> {
+    let count = text.parse().ok().filter(|count| (1..=MAX_WORKERS).contains(count));
+    count.map(Some).ok_or_else(|| format!("expected a whole number from 1 to {MAX_WORKERS}"))
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+fn line(out: &mut String, key: &str, value: &str, origin: &Origin) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{key} = {value} # {origin}");
+}
+
+/// A path that means the same wherever the file is used.
+fn path_text(path: &Path) -> Result<String, String> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.into_os_string().into_string().map_err(|path| {
+        format!("the archive {} is not UTF-8, so no file of TOML can name it; use --archive", path.display())
+    })
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const PATH: &str = "/etc/coldfront.toml";
+
+    fn merge(flags: &Flags, variables: &[(&str, &str)], file: &str) -> Result<Config, String> {
+        let environment = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        };
+        Config::merge(flags, &environment, File::parse(Path::new(PATH), file)?)
+    }
+
+    fn flags(gateway: &str, limit: &[&str]) -> Flags {
+        Flags {
+            archive: vec!["/flag".into()],
+            gateway: Some(gateway.into()),
+            verify: Some("always".into()),
+            workers: Some("3".into()),
+            limit: limit.iter().map(|text| (*text).into()).collect(),
+            ..Flags::default()
+        }
+    }
+
+    const VARIABLES: [(&str, &str); 5] = [
+        ("COLDFRONT_ARCHIVE", "/env/a:/env/b"),
+        ("COLDFRONT_GATEWAY", "2222"),
+        ("COLDFRONT_VERIFY", "first-read"),
+        ("COLDFRONT_WORKERS", "2"),
+        ("COLDFRONT_LIMIT_CONNECTIONS", "222"),
+    ];
+
+    const FILE: &str = "gateway = 1111\nverify = \"off\"\nworkers = 1\n[[archive]]\npath = \"/file\"\n[limits]\nconnections = 111\n";
+
+    /// Gateway, archives, verification, workers and connections, as they are printed.
+    fn printed(config: &Config) -> Vec<String> {
+        let wanted = ["gateway", "verify", "workers", "path", "connections"];
+        let text = config.to_toml().unwrap();
+        let lines = text.lines().filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} ="))));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_flag_beats_all_and_says_so() {
+        let config = merge(&flags("3333", &["connections=333"]), &VARIABLES, FILE).unwrap();
+        assert_eq!(
+            printed(&config),
+            [
+                "gateway = \"127.0.0.1:3333\" # the flag --gateway",
+                "verify = \"always\" # the flag --verify",
+                "workers = 3 # the flag --workers",
+                "path = \"/flag\" # the flag --archive",
+                "connections = 333 # the flag --limit",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_environment_beats_the_file() {
+        let config = merge(&Flags::default(), &VARIABLES, FILE).unwrap();
+        assert_eq!(
+            printed(&config),
+            [
+                "gateway = \"127.0.0.1:2222\" # the environment variable COLDFRONT_GATEWAY",
+                "verify = \"first-read\" # the environment variable COLDFRONT_VERIFY",
+                "workers = 2 # the environment variable COLDFRONT_WORKERS",
+                "path = \"/env/a\" # the environment variable COLDFRONT_ARCHIVE",
+                "path = \"/env/b\" # the environment variable COLDFRONT_ARCHIVE",
+                "connections = 222 # the environment variable COLDFRONT_LIMIT_CONNECTIONS",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_file_beats_the_defaults_and_each_value_names_its_line() {
+        let config = merge(&Flags::default(), &[], FILE).unwrap();
+        assert_eq!(
+            printed(&config),
+            [
+                "gateway = \"127.0.0.1:1111\" # the file /etc/coldfront.toml, line 1",
+                "verify = \"off\" # the file /etc/coldfront.toml, line 2",
+                "workers = 1 # the file /etc/coldfront.toml, line 3",
+                "path = \"/file\" # the file /etc/coldfront.toml, line 5",
+                "connections = 111 # the file /etc/coldfront.toml, line 7",
+            ]
+        );
+        let defaults = merge(&Flags::default(), &[], "").unwrap().to_toml().unwrap();
+        assert!(defaults.contains("connections = 4096 # default\n"), "{defaults}");
+    }
+
+    #[test]
+    fn what_is_printed_is_read_as_the_same() {
+        let odd = Flags { archive: vec!["/a \"b\\c\n/d".into()], mixed: Some("true".into()), ..flags("[::1]:80", &["read_ahead=0", "head_time=1500ms"]) };
+        for flags in [odd, Flags::default()] {
+            let first = merge(&flags, &[], "").unwrap();
+            let text = first.to_toml().unwrap();
+            let again = merge(&Flags::default(), &[], &text).unwrap();
+            assert_eq!(again.bounds, first.bounds, "{text}");
+            let values = |config: &Config| {
+                let archives = config.archives.iter().map(|a| (a.value.path.clone(), a.value.mixed));
+                (config.gateway.as_ref().map(|g| g.value), config.verify.value, config.workers.value, archives.collect::<Vec<_>>())
+            };
+            assert_eq!(values(&again), values(&first), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_host_is_loopback() {
+        for (text, means) in [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "127.0.0.1:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::]:80", "[::]:80"),
+        ] {
+            assert_eq!(address(text).unwrap(), means.parse().unwrap(), "{text}");
+        }
+        for text in ["", "80801", "example.com:80", "127.0.0.1", "::1:8080:", "*:80", "-1"] {
+            assert!(address(text).unwrap_err().starts_with("expected PORT"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_where_it_came_from() {
+        let wrong = |flags: &Flags, variables: &[(&str, &str)], file: &str| merge(flags, variables, file).unwrap_err();
+        assert_eq!(
+            wrong(&Flags { workers: Some("0".into()), ..Flags::default() }, &[], ""),
+            "the flag --workers: workers is \"0\", expected a whole number from 1 to 1024"
+        );
+        assert_eq!(
+            wrong(&Flags::default(), &[("COLDFRONT_VERIFY", "on")], ""),
+            "the environment variable COLDFRONT_VERIFY: verify is \"on\", expected off, first-read or always"
+        );
+        assert_eq!(
+            wrong(&Flags::default(), &[], "[limits]\ndisk_threads = 0"),
+            "the file /etc/coldfront.toml, line 2: disk_threads is \"0\", expected a whole number from 1 to 4096"
+        );
+        let limit = |text: &str| wrong(&Flags { limit: vec![text.into()], ..Flags::default() }, &[], "");
+        assert_eq!(limit("conections=1"), "the flag --limit: there is no limit \"conections\"; did you mean \"connections\"?");
+        assert!(limit("connections").contains("expected NAME=VALUE"));
+    }
+
+    #[test]
+    fn mixed_is_said_for_each_archive_in_the_file_and_for_all_elsewhere() {
+        let file = "[[archive]]\npath = '/a'\nmixed = true\n[[archive]]\npath = '/b'\n";
+        let mixed = |flags: &Flags, variables: &[(&str, &str)]| -> Vec<bool> {
+            let config = merge(flags, variables, file).unwrap();
+            config.archives.iter().map(|archive| archive.value.mixed).collect()
+        };
+        assert_eq!(mixed(&Flags::default(), &[]), [true, false]);
+        assert_eq!(mixed(&Flags::default(), &[("COLDFRONT_MIXED", "1")]), [true, true]);
+        let no = Flags { mixed: Some("false".into()), ..Flags::default() };
+        assert_eq!(mixed(&no, &[("COLDFRONT_MIXED", "1")]), [false, false]);
+    }
+
+    #[test]
+    fn without_an_archive_or_an_address_the_sentence_names_the_flag() {
+        let config = merge(&Flags::default(), &[], "").unwrap();
+        assert!(config.repo().unwrap_err().contains("--archive"));
+        assert!(config.gateway().unwrap_err().contains("--gateway"));
+    }
 }

@@ -1,21 +1,32 @@
 //! `coldfront-gateway`: serve a Kubo flatfs archive as an IPFS gateway.
 //!
-//! Owns flags, listeners, signals and exit codes, and nothing that a test would want to call.
+//! Owns flags, listeners, signals and exit codes, and nothing that a test of the library would want to
+//! call.
 
+mod bounds;
 mod config;
+mod file;
+mod flags;
+mod handles;
+mod units;
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
-use coldfront::Repo;
-use coldfront_http::{Gateway, serve};
+use coldfront::{ArchiveOptions, Repo, RepoOptions};
+use coldfront_http::{Gateway, Limits, serve};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
-use config::{Cli, Command, Config};
+use config::Config;
+use file::File;
+use flags::{Cli, Command, Emit, Flags};
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -24,8 +35,61 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// archive can be unmounted.
 const CLOSE_IDLE_AFTER: u32 = 60;
 
+/// The exit code for flags, variables or a file that make no sense.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let Command::Serve(flags) = Cli::parse().command;
+    let done = match Cli::parse().command {
+        Command::Serve(flags) => read(&flags).and_then(run),
+        Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
+        Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
+    };
+    let (error, code) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => (error, ExitCode::from(WRONG_USAGE)),
+        Err(Failure::Failed(error)) => (error, ExitCode::FAILURE),
+    };
+    eprintln!("coldfront-gateway: {error:#}");
+    code
+}
+
+/// Why the program ends without having done what was asked.
+enum Failure {
+    /// It was asked for something that makes no sense.
+    Usage(anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+fn usage(sentence: String) -> Failure {
+    Failure::Usage(anyhow!(sentence))
+}
+
+/// Settings from flags, environment and file.
+fn read(flags: &Flags) -> Result<Config, Failure> {
+    let environment = |name: &str| std::env::var_os(name);
+    let path = flags.config.clone().or_else(|| environment("COLDFRONT_CONFIG").map(PathBuf::from));
+    let file = match path {
+        None => File::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                usage(format!("cannot read the configuration file {}: {error}", path.display()))
+            })?;
+            File::parse(&path, &text).map_err(usage)?
+        }
+    };
+    Config::merge(flags, &environment, file).map_err(usage)
+}
+
+fn emit(config: &Config) -> Result<(), Failure> {
+    print(&config.to_toml().map_err(usage)?)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
+    printed.map_err(Failure::Failed)
+}
+
+fn run(mut config: Config) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -33,58 +97,135 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
-    let config = match Config::read(flags) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("coldfront-gateway: {error:#}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("coldfront-gateway: {error:#}");
-            ExitCode::FAILURE
-        }
+    let address = config.gateway().map_err(usage)?;
+    let lowered = handles::fit(&mut config.bounds.http, handles::raise());
+    if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
+        tracing::warn!("{sentence}");
     }
+    let options = config.repo().map_err(usage)?;
+    refuse_twice(&options.archives).map_err(usage)?;
+    let limits = config.bounds.http.clone();
+    serve_in_runtime(address, options, limits, config.workers()).map_err(Failure::Failed)
 }
 
-fn run(config: &Config) -> anyhow::Result<()> {
+/// The same tree under two names would be asked twice for every block that is not there.
+fn refuse_twice(archives: &[ArchiveOptions]) -> Result<(), String> {
+    // What is not there at all is told when it is opened.
+    let tree = |path: &Path| {
+        let blocks = path.join("blocks");
+        let path = if path.join("SHARDING").exists() { path } else { &blocks };
+        path.canonicalize().ok()
+    };
+    let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
+    for archive in archives {
+        let Some(real) = tree(&archive.path) else { continue };
+        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == real) {
+            return Err(format!(
+                "the archives {} and {} are the same tree; name it once",
+                first.display(),
+                archive.path.display()
+            ));
+        }
+        seen.push((real, &archive.path));
+    }
+    Ok(())
+}
+
+fn serve_in_runtime(
+    address: std::net::SocketAddr,
+    options: RepoOptions,
+    limits: Limits,
+    workers: Option<usize>,
+) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = config.workers {
+    if let Some(workers) = workers {
         runtime.worker_threads(workers);
     }
     let runtime = runtime
-        .max_blocking_threads(config.limits.disk_threads.max(1))
+        .max_blocking_threads(limits.disk_threads)
         .enable_all()
         .build()
-        .context("the runtime's threads could not be started")?;
-    runtime.block_on(serve_until_signal(config))
+        .context("the threads of the runtime could not be started")?;
+    let served = runtime.block_on(serve_until_signal(address, options, limits));
+    // A read that a dead disk never answers must not keep the process.
+    runtime.shutdown_background();
+    served
 }
 
-async fn serve_until_signal(config: &Config) -> anyhow::Result<()> {
+async fn serve_until_signal(
+    address: std::net::SocketAddr,
+    options: RepoOptions,
+    limits: Limits,
+) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let repo = Repo::open(&config.repo)?;
-    let listener = TcpListener::bind(config.gateway)
-        .await
-        .with_context(|| format!("cannot listen on {}; is another program there?", config.gateway))?;
-    let address = listener.local_addr()?;
-    eprintln!("gateway: http://{address}/");
-    let gateway = Gateway::new(repo, config.limits.clone());
+    let signals = Signals::new().context("signals cannot be received")?;
+    let repo = Repo::open(&options)?;
+    let listener = listen(address).await?;
+    eprintln!("gateway: http://{}/", listener.local_addr()?);
+    let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: no new requests, answers under way may finish");
+    let (stop, at_once) = signals.apart();
+    let stop = async {
+        // A sender that is gone is a runtime that ends.
+        let _ = stop.await;
+        tracing::info!("stopping: no new requests, answers under way may finish; a second signal ends at once");
     };
-    serve(listener, gateway.clone(), stop).await?;
+    tokio::select! {
+        served = serve(listener, gateway.clone(), stop) => served?,
+        Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
+    }
     watch.abort();
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
+}
+
+async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    use std::io::ErrorKind;
+    TcpListener::bind(address).await.map_err(|error| {
+        let way_out = match error.kind() {
+            ErrorKind::AddrInUse => "stop the program that listens there, or choose another port",
+            ErrorKind::PermissionDenied => "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
+            ErrorKind::AddrNotAvailable => "choose an address of this machine",
+            _ => "choose another address",
+        };
+        anyhow!("cannot listen on {address}: {error}; {way_out}")
+    })
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// The first one, and the second.
+    fn apart(mut self) -> (oneshot::Receiver<()>, oneshot::Receiver<()>) {
+        let (first, on_first) = oneshot::channel();
+        let (second, on_second) = oneshot::channel();
+        tokio::spawn(async move {
+            for sender in [first, second] {
+                self.next().await;
+                // Who does not listen any more has ended.
+                let _ = sender.send(());
+            }
+        });
+        (on_first, on_second)
+    }
 }
 
 /// Tells when an archive goes away and when it is back, and each bad copy once.

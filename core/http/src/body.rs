@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::bridge::{Bridge, Running};
 use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Window};
+use crate::connection::BusyMark;
 
 /// Buffers that one wait for the disk fills: a whole leaf of 256 KiB in one read.
 const FETCH_BUFFERS: usize = 4;
@@ -30,6 +31,8 @@ pub struct Body {
     kind: Kind,
     /// The request's place among those under way; given back when the body is dropped.
     _place: Option<OwnedSemaphorePermit>,
+    /// Says to the connection that the answer is not at its end.
+    _mark: Option<BusyMark>,
 }
 
 #[derive(Debug)]
@@ -47,20 +50,30 @@ impl Body {
 
     /// Bytes that are there already.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Body { kind: Kind::Full(bytes.into()), _place: None }
+        Body::of(Kind::Full(bytes.into()))
     }
 
     pub(crate) fn file(body: FileBody) -> Self {
-        Body { kind: Kind::File(Box::new(body)), _place: None }
+        Body::of(Kind::File(Box::new(body)))
     }
 
     pub(crate) fn pages(pages: Pages) -> Self {
-        Body { kind: Kind::Pages(Box::new(pages)), _place: None }
+        Body::of(Kind::Pages(Box::new(pages)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Body { kind, _place: None, _mark: None }
     }
 
     /// Keeps a place until the body has been sent or dropped.
     pub(crate) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
         self._place = Some(place);
+        self
+    }
+
+    /// Keeps its connection busy until the body has been sent or dropped.
+    pub(crate) fn marked(mut self, mark: BusyMark) -> Self {
+        self._mark = Some(mark);
         self
     }
 }

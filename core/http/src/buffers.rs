@@ -47,6 +47,11 @@ impl Buffers {
         self.budget.available_permits() == 0
     }
 
+    /// Bytes taken by buffers that are being filled or are on their way.
+    pub(crate) fn taken(&self) -> usize {
+        (self.capacity - self.budget.available_permits()) * BUFFER_LEN
+    }
+
     fn is_tight(&self) -> bool {
         self.budget.available_permits() < self.capacity / 2
     }

@@ -16,14 +16,37 @@ use tokio::time::{Instant, Sleep};
 
 use crate::limits::Limits;
 
-/// Set while a request is being answered: then it is us who take time, not the client.
-pub(crate) type Busy = Arc<AtomicBool>;
+/// Says while a request is being answered: then it is us who take time, not the client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    /// Begins; ends when the mark is dropped, with the last of the answer's body.
+    pub(crate) fn begin(&self) -> BusyMark {
+        self.0.store(true, Ordering::Release);
+        BusyMark(self.clone())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A request is being answered as long as this is held.
+#[derive(Debug)]
+pub(crate) struct BusyMark(Busy);
+
+impl Drop for BusyMark {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing of the next request has come.
     Idle,
-    /// Part of a request's head has come.
+    /// Part of a request's head has come, or the connection is new.
     Head,
 }
 
@@ -33,6 +56,8 @@ pub(crate) struct Timed<S> {
     stream: S,
     busy: Busy,
     phase: Phase,
+    /// The client has not taken all that was written: the clock of a stalled answer runs, no other.
+    blocked: bool,
     /// When the phase began, or the last byte was taken.
     since: Instant,
     timer: Pin<Box<Sleep>>,
@@ -46,9 +71,10 @@ impl<S> Timed<S> {
         Timed {
             stream,
             busy: Busy::default(),
-            phase: Phase::Idle,
-            since: Instant::now(),
             // A client that connects and says nothing has the time of a head.
+            phase: Phase::Head,
+            blocked: false,
+            since: Instant::now(),
             timer: Box::pin(tokio::time::sleep(limits.head_time)),
             head_time: limits.head_time,
             idle_time: limits.idle_time,
@@ -82,6 +108,7 @@ impl<S> Timed<S> {
     }
 
     fn wrote(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.blocked = result.is_pending();
         match result {
             Poll::Ready(Ok(n)) => {
                 if n > 0 {
@@ -118,7 +145,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending if this.busy.load(Ordering::Acquire) => Poll::Pending,
+            Poll::Pending if this.busy.is_busy() || this.blocked => Poll::Pending,
             Poll::Pending => {
                 let limit = match this.phase {
                     Phase::Idle => this.idle_time,

@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -27,6 +26,7 @@ use crate::limits::Limits;
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nCache-Control: no-store\r\n\
+Access-Control-Allow-Origin: *\r\n\
 Content-Type: text/plain; charset=utf-8\r\nContent-Length: 53\r\nConnection: close\r\n\r\n\
 all connections are taken; please try again shortly.\n";
 
@@ -91,12 +91,10 @@ async fn connection(
     let busy = stream.busy();
     let builder = builder(limits);
     let service = service_fn(move |request: Request<Incoming>| {
-        busy.store(true, Ordering::Release);
-        let (gateway, busy) = (gateway.clone(), busy.clone());
+        let (gateway, mark) = (gateway.clone(), busy.begin());
         async move {
             let response: Response<Body> = gateway.handle(request.map(drop)).await;
-            busy.store(false, Ordering::Release);
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -122,8 +122,9 @@ impl FileReader {
         self.path.clear();
     }
 
-    /// The next piece if it can be had without waiting for a disk. Takes no system call under
-    /// [`crate::Verify::Off`], one `fstat` under [`crate::Verify::FirstRead`].
+    /// The next piece if it can be had without waiting for a disk. Takes no system call for a leaf whose
+    /// file is open (one `fstat` under [`crate::Verify::FirstRead`]); else at most an open and a read of a
+    /// head, of what the kernel has in memory.
     pub fn next_now(&mut self) -> Result<Step, ReadError> {
         self.advance(false)
     }
@@ -341,7 +342,10 @@ impl Iterator for FileReader {
     fn next(&mut self) -> Option<Self::Item> {
         let before = self.range.start;
         let piece = match self.next_piece()? {
-            Ok(Piece::Bytes(bytes)) => return Some(Ok(bytes)),
+            Ok(Piece::Bytes(mut bytes)) => {
+                self.rest = bytes.split_off(bytes.len().min(CHUNK));
+                return Some(Ok(bytes));
+            }
             Ok(Piece::Extent(extent)) => extent,
             Err(error) => return Some(Err(error)),
         };

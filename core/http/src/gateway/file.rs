@@ -95,6 +95,10 @@ impl Gateway {
                 self.ranged(wanted, &content, asked).await?
             }
         };
+        // A cache that kept this for the address would keep the file from everybody.
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Ok(response);
+        }
         let answer = response.headers_mut();
         headers::on_content(answer, wanted, found);
         headers::validators(answer, &validators);

@@ -62,6 +62,8 @@ pub struct GatewayStats {
     pub segments_ahead: u64,
     /// Work ahead of clients that was not done because the disks were busy.
     pub ahead_skipped: u64,
+    /// Memory taken now by bytes on their way to clients, of [`Limits::bytes_in_flight`].
+    pub bytes_in_flight: usize,
 }
 
 impl Gateway {
@@ -95,6 +97,7 @@ impl Gateway {
             repo: self.repo().stats(),
             segments_ahead: self.segments.asked(),
             ahead_skipped: self.bridge.skipped(),
+            bytes_in_flight: self.buffers.taken(),
         }
     }
 

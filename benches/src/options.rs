@@ -1,0 +1,199 @@
+//! The command line of the side-by-side runs. Pure: no I/O.
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::load::Length;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+usage: side_by_side [http|cold|memory|kernel|copies|all]... [options]
+
+  http     rate and CPU of segments, ranges and a whole file, against nginx and Kubo
+  cold     latency of warm segments beside a cold stream and cold ranges
+  memory   resident memory and start over 1,000 and 1,000,000 blocks
+  kernel   page cache and slab that 100,000 reads leave behind
+  copies   how often a byte of payload is copied, counted in the running programs
+  all      everything (the default)
+
+  --quick            3 short rounds: proves that it runs, not how fast
+  --rounds N         rounds of each load (default 7)
+  --seconds N        seconds of a round (default 2)
+  --groups A,B       of http: plain,dag-pb,verify,tmpfs,self (default: all but self, which is nginx against itself)
+  --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
+
+COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 9 GB for all),
+COLDFRONT_BENCH_KUBO the ipfs program, COLDFRONT_BENCH_GATEWAY a built gateway.";
+
+/// One of the things that are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Rates and CPU time.
+    Http,
+    /// Latencies beside cold loads.
+    Cold,
+    /// Resident memory and start.
+    Memory,
+    /// Memory of the kernel.
+    Kernel,
+    /// Copies of a byte of payload.
+    Copies,
+}
+
+/// A server that takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The measure.
+    Nginx,
+    /// Our own gateway.
+    Coldfront,
+    /// The gateway of Kubo.
+    Kubo,
+}
+
+/// A set of servers that are measured against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Raw leaves on the file system of the cache folder.
+    Plain,
+    /// dag-pb leaves.
+    DagPb,
+    /// Blocks checked against their CIDs.
+    Verify,
+    /// Everything on tmpfs, which refuses reads that must not wait.
+    Tmpfs,
+    /// nginx against nginx: what the harness itself scatters.
+    Harness,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to measure, in the order of the help text.
+    pub suites: Vec<Suite>,
+    /// Short runs that prove the harness.
+    pub quick: bool,
+    /// Rounds of each load.
+    pub rounds: usize,
+    /// How long each round is.
+    pub length: Length,
+    /// Groups of the suite `http`.
+    pub groups: Vec<Group>,
+    /// Servers that take part.
+    pub peers: Vec<Peer>,
+}
+
+const SUITES: [(&str, Suite); 5] = [
+    ("http", Suite::Http),
+    ("cold", Suite::Cold),
+    ("memory", Suite::Memory),
+    ("kernel", Suite::Kernel),
+    ("copies", Suite::Copies),
+];
+const GROUPS: [(&str, Group); 5] = [
+    ("plain", Group::Plain),
+    ("dag-pb", Group::DagPb),
+    ("verify", Group::Verify),
+    ("tmpfs", Group::Tmpfs),
+    ("self", Group::Harness),
+];
+const PEERS: [(&str, Peer); 3] =
+    [("nginx", Peer::Nginx), ("coldfront", Peer::Coldfront), ("kubo", Peer::Kubo)];
+
+impl Options {
+    /// Reads the words behind the program's name. `None` when help is asked for.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Option<Self>> {
+        let mut words = words.into_iter();
+        let mut suites = Vec::new();
+        let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Tmpfs];
+        let mut peers: Vec<Peer> = PEERS.map(|(_, peer)| peer).to_vec();
+        let (mut quick, mut rounds, mut seconds) = (false, None, None);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--quick" => quick = true,
+                "--rounds" => rounds = Some(number(&value()?)?),
+                "--seconds" => seconds = Some(number(&value()?)?),
+                "--groups" => groups = list(&value()?, &GROUPS)?,
+                "--peers" => peers = list(&value()?, &PEERS)?,
+                "all" => suites.extend(SUITES.map(|(_, suite)| suite)),
+                other => suites.push(one(other, &SUITES)?),
+            }
+        }
+        if suites.is_empty() {
+            suites.extend(SUITES.map(|(_, suite)| suite));
+        }
+        let length = Length {
+            seconds: seconds.unwrap_or(if quick { 1 } else { 2 }),
+            downloads: if quick { 4 } else { 20 },
+        };
+        let rounds = rounds.unwrap_or(if quick { 3 } else { 7 }) as usize;
+        Ok(Some(Self { suites, quick, rounds, length, groups, peers }))
+    }
+
+    /// Whether a server takes part.
+    pub fn with(&self, peer: Peer) -> bool {
+        self.peers.contains(&peer)
+    }
+}
+
+fn number(word: &str) -> Result<u64> {
+    let number = word.parse().with_context(|| format!("\"{word}\" is not a number"))?;
+    ensure!(number > 0, "0 rounds or seconds measure nothing");
+    Ok(number)
+}
+
+fn list<T: Copy>(words: &str, known: &[(&str, T)]) -> Result<Vec<T>> {
+    words.split(',').map(|word| one(word, known)).collect()
+}
+
+fn one<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T> {
+    match known.iter().find(|(name, _)| *name == word) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            bail!("\"{word}\" is unknown, expected one of {}; --help tells more", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{Group, Options, Peer, Suite};
+
+    fn parse(line: &str) -> anyhow::Result<Option<Options>> {
+        Options::parse(line.split_ascii_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn nothing_said_means_everything_in_full() {
+        let options = parse("").unwrap().unwrap();
+        assert_eq!(
+            options.suites,
+            [Suite::Http, Suite::Cold, Suite::Memory, Suite::Kernel, Suite::Copies]
+        );
+        assert_eq!((options.rounds, options.length.seconds, options.length.downloads), (7, 2, 20));
+        assert!(options.with(Peer::Kubo) && !options.groups.contains(&Group::Harness));
+    }
+
+    #[test]
+    fn what_is_said_holds_before_what_quick_means() {
+        let options =
+            parse("http --quick --seconds 5 --groups self,tmpfs --peers nginx").unwrap().unwrap();
+        assert_eq!(options.suites, [Suite::Http]);
+        assert_eq!((options.rounds, options.length.seconds), (3, 5));
+        assert_eq!(options.groups, [Group::Harness, Group::Tmpfs]);
+        assert!(!options.with(Peer::Coldfront));
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_the_right_ones() {
+        for line in ["htpt", "--peers apache", "--rounds 0", "--rounds x", "--rounds"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert!(
+            parse("htpt").unwrap_err().to_string().contains("http, cold, memory, kernel, copies")
+        );
+    }
+}

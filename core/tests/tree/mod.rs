@@ -1,0 +1,167 @@
+//! Trees and repositories for the tests, and the golden ones unpacked.
+//!
+//! Writes what go-ds-flatfs would have written; the crate under test cannot write.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use coldfront::store::memory::Memory;
+use coldfront::{ArchiveOptions, Block, BlockSource, Cid, Node, Repo, RepoOptions, Verify};
+use coldfront_flatfs::{Key, ShardFn};
+use tempfile::TempDir;
+
+pub(crate) const POLICIES: [Verify; 3] = [Verify::Off, Verify::FirstRead, Verify::Always];
+
+/// A flatfs tree of its own in a temporary directory.
+pub(crate) struct Tree {
+    dir: TempDir,
+}
+
+impl Tree {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree { dir };
+        fs::create_dir(tree.root()).unwrap();
+        fs::write(tree.root().join("SHARDING"), format!("{}\n", ShardFn::default())).unwrap();
+        tree
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("blocks")
+    }
+
+    /// Where the block of a CID lies.
+    pub(crate) fn path(&self, cid: &Cid) -> PathBuf {
+        self.path_of_key(&cid.hash().to_bytes())
+    }
+
+    pub(crate) fn path_of_key(&self, key: &[u8]) -> PathBuf {
+        let text = Key::new(key).text();
+        let shard = String::from_utf8(ShardFn::default().shard_of(&text)).unwrap();
+        self.root().join(shard).join(format!("{text}.data"))
+    }
+
+    pub(crate) fn put(&self, block: &Block) {
+        self.put_as(&block.cid().hash().to_bytes(), block.data());
+    }
+
+    pub(crate) fn put_as(&self, key: &[u8], data: &[u8]) {
+        let path = self.path_of_key(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, data).unwrap();
+    }
+
+    pub(crate) fn options(&self) -> ArchiveOptions {
+        ArchiveOptions::new(self.root())
+    }
+
+    pub(crate) fn repo(&self, verify: Verify) -> Repo {
+        open([self], verify)
+    }
+}
+
+/// A repository over several trees, the first to be asked first.
+pub(crate) fn open<'a>(trees: impl IntoIterator<Item = &'a Tree>, verify: Verify) -> Repo {
+    let archives = trees.into_iter().map(Tree::options).collect();
+    Repo::open(&RepoOptions { archives, verify, ..RepoOptions::default() }).unwrap()
+}
+
+/// A repository over one source of any kind.
+pub(crate) fn over(source: Arc<dyn BlockSource>, verify: Verify) -> Repo {
+    let options = RepoOptions { verify, ..RepoOptions::default() };
+    Repo::from_sources([("memory".to_owned(), source)], &options)
+}
+
+pub(crate) fn over_memory(memory: Memory, verify: Verify) -> Repo {
+    over(Arc::new(memory), verify)
+}
+
+/// Changes one bit of a file in place, as a disk might, but with the times a write leaves.
+pub(crate) fn flip(path: &Path, bit: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    overwrite(path, &bytes);
+}
+
+/// Writes a file in place: open descriptors see it.
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+/// The node that `/ipfs/CID` leads to.
+pub(crate) fn node(repo: &Repo, cid: &Cid) -> Arc<Node> {
+    repo.resolve(&coldfront::ContentPath::new(*cid)).unwrap().node
+}
+
+pub(crate) fn size(node: &Node) -> u64 {
+    match node {
+        Node::File(file) => file.size(),
+        other => panic!("{other:?} is no file"),
+    }
+}
+
+/// All bytes of a range through the iterator; the first error ends it.
+pub(crate) fn read(
+    repo: &Repo,
+    node: &Arc<Node>,
+    range: impl std::ops::RangeBounds<u64>,
+) -> Result<Vec<u8>, coldfront::ReadError> {
+    let mut all = Vec::new();
+    for bytes in repo.read(node, range) {
+        all.extend_from_slice(&bytes?);
+    }
+    Ok(all)
+}
+
+/// Bytes that do not repeat in any period of a chunker.
+pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D_4C95_7F2D;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A golden repository, unpacked.
+pub(crate) struct Golden {
+    dir: TempDir,
+    pub(crate) name: String,
+    pub(crate) expected: serde_json::Value,
+}
+
+impl Golden {
+    pub(crate) fn unpack(folder: &Path, name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = folder.join(format!("{name}.tar.gz"));
+        let tar = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(dir.path()).status();
+        assert!(tar.unwrap().success(), "tar cannot unpack {}", archive.display());
+        let expected = fs::read(folder.join(format!("{name}.expected.json"))).unwrap();
+        Golden { dir, name: name.into(), expected: serde_json::from_slice(&expected).unwrap() }
+    }
+
+    /// The project's own repository of this name.
+    pub(crate) fn own(name: &str) -> Self {
+        Golden::unpack(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"), name)
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+
+    pub(crate) fn repo(&self, verify: Verify) -> Repo {
+        let archives = vec![ArchiveOptions::new(self.root())];
+        Repo::open(&RepoOptions { archives, verify, ..RepoOptions::default() }).unwrap()
+    }
+
+    pub(crate) fn cid(&self, label: &str) -> Cid {
+        self.expected["roots"][label].as_str().unwrap().parse().unwrap()
+    }
+}
