@@ -57,7 +57,7 @@ mod tests {
     fn a_tail_shorter_than_a_step_is_filled_too() {
         let mut bytes = [0; 21];
         Random::new(7).fill(&mut bytes);
-        assert!(bytes.chunks(7).all(|part| part.iter().any(|byte| *byte != 0)));
+        assert!(bytes[16..].iter().any(|byte| *byte != 0));
     }
 
     #[test]

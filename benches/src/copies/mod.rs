@@ -73,30 +73,38 @@ impl Counter {
 #[cfg(target_arch = "x86_64")]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Counter;
+    use super::{Copied, Counter};
     use std::process::Command;
 
+    /// Moves 4,000 bytes up by one and down by one within one array, copies them to another, and looks at all of it.
+    const PROGRAM: &str = "#include <string.h>\n\
+        int main(void) { static unsigned char a[5000], b[5000];\n\
+        for (int i = 0; i < 5000; i++) a[i] = i % 251;\n\
+        memmove(a + 1, a, 4000); for (int i = 0; i < 4000; i++) if (a[i + 1] != i % 251) return 1;\n\
+        memmove(a, a + 1, 4000); for (int i = 0; i < 4000; i++) if (a[i] != i % 251) return 2;\n\
+        memcpy(b, a, 4000); for (int i = 0; i < 4000; i++) if (b[i] != i % 251) return 3;\n\
+        memcpy(b, a, 10); return 0; }";
+
     #[test]
-    fn a_program_that_copies_is_seen_to_copy_and_still_works() {
+    fn every_copy_is_counted_by_its_length_and_comes_out_right() {
         let scratch =
             std::env::temp_dir().join(format!("coldfront-benches-copies-{}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
-        let counter = Counter::make(&scratch, "sort").unwrap();
-        assert_eq!(counter.copied().unwrap().all, 0);
-        let text = scratch.join("text");
-        let lines: String = (0..20_000).rev().map(|number| format!("{number:08}\n")).collect();
-        std::fs::write(&text, &lines).unwrap();
-        let output = Command::new("sort")
-            .arg(&text)
+        let counter = Counter::make(&scratch, "program").unwrap();
+        let (source, program) = (scratch.join("program.c"), scratch.join("program"));
+        std::fs::write(&source, PROGRAM).unwrap();
+        let cc =
+            Command::new("cc").args(["-fno-builtin", "-o"]).arg(&program).arg(&source).status();
+        assert!(cc.unwrap().success());
+        assert_eq!(counter.copied().unwrap(), Copied::default());
+        let status = Command::new(&program)
             .env("LD_PRELOAD", &counter.library)
             .env("COLDFRONT_COUNT_COPIES", &counter.counts)
-            .output()
-            .unwrap();
-        let sorted: String = (0..20_000).map(|number| format!("{number:08}\n")).collect();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), sorted);
-        // `sort` moves every line through an output buffer.
-        let copied = counter.copied().unwrap();
-        assert!(copied.all > lines.len() as u64 / 2, "{copied:?}");
+            .status();
+        assert_eq!(status.unwrap().code(), Some(0), "which of the three copies went wrong");
+        let Copied { all, payload } = counter.copied().unwrap();
+        assert_eq!(payload, 12_000);
+        assert!((12_010..13_000).contains(&all), "{all}: the loader may copy a little itself");
         std::fs::remove_dir_all(scratch).unwrap();
     }
 }

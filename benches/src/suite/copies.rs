@@ -5,6 +5,7 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::check;
 use crate::copies::Counter;
 use crate::fixtures::Cache;
 use crate::fixtures::video::{Leaves, PLAYLIST, Video};
@@ -35,7 +36,7 @@ pub fn run(options: &Options, cache: &Cache, report: &mut Report) -> Result<()> 
     report.table(&COLUMNS);
     if options.with(Peer::Nginx) {
         let launch = nginx::launch("nginx", &video.plain, PLAYLIST, &scratch)?;
-        count(launch, options, cache, report)?;
+        count(launch, &video, options, cache, report)?;
     }
     if options.with(Peer::Coldfront) {
         for (name, leaves) in
@@ -51,20 +52,24 @@ pub fn run(options: &Options, cache: &Cache, report: &mut Report) -> Result<()> 
                 Verify::Off,
                 &scratch,
             )?;
-            count(launch, options, cache, report)?;
+            count(launch, &video, options, cache, report)?;
         }
     }
     Ok(())
 }
 
-fn count(launch: Launch, options: &Options, cache: &Cache, report: &mut Report) -> Result<()> {
+fn count(
+    launch: Launch,
+    video: &Video,
+    options: &Options,
+    cache: &Cache,
+    report: &mut Report,
+) -> Result<()> {
     let scratch = cache.folder("scratch")?;
     let counter = Counter::make(&scratch, &launch.name)?;
     let server = counter.counting(launch).start()?;
-    // What is cold is read in other pieces and asked for ahead; the first round is not told.
-    for load in Load::ALL {
-        load.run(&server, options.length, &scratch)?;
-    }
+    // Also warms the page cache: what is cold is read in other pieces and asked for ahead.
+    check::compare(&server, video)?;
     for load in Load::ALL {
         report.row(
             &row(&server, load, &counter, options, &scratch)

@@ -33,7 +33,7 @@ tbody th{overflow-wrap:anywhere;unicode-bidi:isolate;white-space:pre-wrap}\
 tbody tr:hover{background:color-mix(in srgb,CanvasText 5%,Canvas)}\
 .size{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
 a{text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}\
-.ipfs-hash{font-family:ui-monospace,monospace;font-size:.85rem;color:var(--dim)}\
+.ipfs-hash{white-space:nowrap;font-family:ui-monospace,monospace;font-size:.85rem;color:var(--dim)}\
 @media(max-width:34rem){.cid{display:none}}";
 
 /// The listing of one directory at one path.

@@ -9,7 +9,7 @@ import { differences } from './differences.mjs'
 const [kuboUrl, ourUrl, expectedFile, mode] = process.argv.slice(2)
 const expected = JSON.parse(fs.readFileSync(expectedFile))
 const headers = ['content-length', 'content-range', 'content-type', 'etag', 'cache-control', 'accept-ranges', 'location', 'x-ipfs-path', 'x-ipfs-roots']
-const LISTED_AT_MOST = 40 // unexpected differences printed
+const LISTED_AT_MOST = 40 // sorts of unexpected differences printed, each with one example
 
 const agents = new Map([kuboUrl, ourUrl].map((url) => [url, new http.Agent({ keepAlive: true, maxSockets: 8 })]))
 
@@ -36,15 +36,24 @@ const encode = (text) => [...Buffer.from(text)].map((b) => (/[A-Za-z0-9._~\/-]/.
 // `label/path` -> the path of a request.
 const address = (place) => place.replace(/^[^/]*/, (label) => `/ipfs/${expected.roots[label]}`)
 
-function requestsForFile(path, size) {
+/** The [first, last] that one range names of `size` bytes, by RFC 9110 §14.1.2; null when it cannot be satisfied. */
+function partOf(range, size) {
+  const [first, last] = range.split('-')
+  if (first === '') return Number(last) === 0 || size === 0 ? null : [Math.max(size - Number(last), 0), size - 1]
+  if (Number(first) >= size) return null
+  return [Number(first), last === '' ? size - 1 : Math.min(Number(last), size - 1)]
+}
+
+function requestsForFile(path, place, known) {
+  const { size } = known
   const get = (kind, range, extra) => ({ kind, path, headers: { ...(range ? { range: `bytes=${range}` } : {}), ...extra } })
-  const list = [get('file'), { kind: 'head', method: 'HEAD', path, headers: {} }]
+  const list = [{ ...get('file'), known }, { kind: 'head', method: 'HEAD', path, headers: {} }]
   const middle = Math.floor(size / 2)
   const ranges = ['0-0', '0-99', `${middle}-${middle + 99}`, `${middle}-`, '-1', '-100', `${size - 1}-`, `${size}-`, `0-${size + 10}`, `${Math.max(size - 50, 0)}-${size + 50}`, '-0', `-${size + 1}`]
   if (size > 262144) ranges.push('262143-262144', '262144-262144', `262100-${Math.min(size, 700000)}`)
-  for (const range of new Set(ranges)) list.push({ ...get('range', range), expectError: range === `${size}-` || range === '-0' || size === 0 })
+  for (const range of new Set(ranges)) list.push({ ...get('range', range), place, size, part: partOf(range, size), expectError: partOf(range, size) === null })
   list.push(get('several ranges', '0-1,4-5'))
-  for (const bad of ['x', '5-2', '', '-']) list.push({ kind: 'malformed range', path, headers: { range: `bytes=${bad}` } })
+  for (const bad of ['x', '5-2', '', '-']) list.push({ kind: 'malformed range', path, known, headers: { range: `bytes=${bad}` } })
   list.push({ kind: 'head with range', method: 'HEAD', path, headers: { range: 'bytes=0-1' } })
   return list
 }
@@ -59,7 +68,7 @@ function allRequests() {
   for (const [place, known] of places) {
     // The entries of the sharded folders are alike: each whole, a few in full.
     if (/\/entry-/.test(place) && (wide += 1) > 5) list.push({ kind: 'file', path: address(place), headers: {}, known })
-    else list.push(...requestsForFile(address(place), known.size).map((request) => ({ ...request, known: request.kind === 'file' ? known : undefined })))
+    else list.push(...requestsForFile(address(place), place, known))
   }
   for (const place of Object.keys(expected.links)) list.push({ kind: 'symlink', path: address(place), headers: {} })
   for (const [place, entries] of Object.entries(expected.listings)) {
@@ -93,12 +102,35 @@ function compare(request, kubo, ours) {
   }
 }
 
+// Whole files as Kubo's `cat` gave them, for the parts that are cut from them; checked against the golden sum when fetched.
+const wholes = new Map()
+async function whole(request) {
+  if (!wholes.has(request.place)) {
+    wholes.set(request.place, ask(kuboUrl, { path: request.path }).then(({ text, body }) => {
+      const wanted = (expected.files[decodeText(request.place)] ?? expected.files_percent[request.place]).sha256
+      if (body !== wanted) throw new Error(`Kubo's own answer for ${request.path} is not what it was: ${body}, expected ${wanted}`)
+      return text
+    }))
+  }
+  return wholes.get(request.place)
+}
+
 // What must hold of our answer alone, whatever Kubo says.
-function checkOurs(request, ours) {
-  const complain = (field, wanted, got) => surprises.push({ request, field: `our ${field}`, kubo: wanted, ours: got })
+async function checkOurs(request, ours) {
+  const complain = (field, wanted, got) => { if (wanted !== got) surprises.push({ request, field: `our ${field}`, kubo: wanted, ours: got }) }
   if (request.known) {
-    if (ours.status !== '200') complain('status', '200', ours.status)
-    if (ours.body !== request.known.sha256) complain('body', request.known.sha256, ours.body)
+    complain('status', '200', ours.status)
+    complain('body', request.known.sha256, ours.body)
+  }
+  if (request.part === null) {
+    complain('status', '416', ours.status)
+    complain('content-range', `bytes */${request.size}`, ours.headers['content-range'])
+  } else if (request.part) {
+    const [first, last] = request.part
+    complain('status', '206', ours.status)
+    complain('content-range', `bytes ${first}-${last}/${request.size}`, ours.headers['content-range'])
+    complain('content-length', String(last - first + 1), ours.headers['content-length'])
+    complain('body', createHash('sha256').update((await whole(request)).subarray(first, last + 1)).digest('hex'), ours.body)
   }
   if (request.entries) {
     if (ours.status !== '200') return complain('status', '200', ours.status)
@@ -108,12 +140,13 @@ function checkOurs(request, ours) {
   if (/^5/.test(ours.status) && request.kind !== 'refused by kubo') complain('status', 'no 5xx', ours.status)
 }
 
+const decodeText = (text) => Buffer.from(decodedBytes(text), 'latin1').toString()
 const decodedBytes = (text) => text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
 
 async function settle(request) {
   const [kubo, ours] = await Promise.all([ask(kuboUrl, request), ask(ourUrl, request)])
   compare(request, kubo, ours)
-  if (mode !== '--kubo-with-itself') checkOurs(request, ours)
+  if (mode !== '--kubo-with-itself') await checkOurs(request, ours)
   // The tag that each gave must bring its own 304.
   if (request.kind === 'file' && ours.headers.etag && kubo.headers.etag) {
     const again = (etag) => ({ ...request, kind: 'not modified', known: undefined, headers: { 'if-none-match': etag } })
@@ -126,10 +159,18 @@ const requests = allRequests()
 const queue = [...requests]
 await Promise.all(Array.from({ length: 4 }, async () => { while (queue.length > 0) await settle(queue.shift()) }))
 
-for (const { request, field, kubo, ours } of surprises.slice(0, LISTED_AT_MOST)) {
-  console.log(`differs: ${request.kind}: ${request.method ?? 'GET'} ${request.path.slice(0, 160)} ${JSON.stringify(request.headers)}: ${field}: kubo ${JSON.stringify(kubo)}, ours ${JSON.stringify(ours)}`)
+const sorts = new Map()
+for (const surprise of surprises) {
+  const { request, field, kubo, ours } = surprise
+  const short = (value) => (value !== undefined && field.endsWith('status') ? value : value === undefined ? 'none' : 'some')
+  const sort = `${request.kind} ${field} ${short(kubo)} ${short(ours)}`
+  sorts.set(sort, [...(sorts.get(sort) ?? []), surprise])
 }
-if (surprises.length > LISTED_AT_MOST) console.log(`… and ${surprises.length - LISTED_AT_MOST} more`)
+for (const alike of [...sorts.values()].slice(0, LISTED_AT_MOST)) {
+  const { request, field, kubo, ours } = alike[0]
+  console.log(`differs, ${alike.length} times like this: ${request.kind}: ${request.method ?? 'GET'} ${request.path.slice(0, 160)} ${JSON.stringify(request.headers)}: ${field}: kubo ${JSON.stringify(kubo)}, ours ${JSON.stringify(ours)}`)
+}
+if (sorts.size > LISTED_AT_MOST) console.log(`… and ${sorts.size - LISTED_AT_MOST} more sorts`)
 for (const [{ why }, times] of used) if (times > 0) console.log(`on purpose, ${times} times: ${why}`)
 const idle = mode === '--kubo-with-itself' ? [] : [...used].filter(([, times]) => times === 0).map(([{ why }]) => why)
 for (const why of idle) console.log(`never seen, so take it off differences.mjs: ${why}`)
