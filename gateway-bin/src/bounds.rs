@@ -59,24 +59,94 @@ const MILLION: u64 = 1_000_000;
 
 /// All bounds, in the order in which they are shown.
 pub(crate) const BOUNDS: [Bound; 16] = [
-    Bound { name: "connections", field: Field::Count(|b| &mut b.http.connections), least: 1, most: MILLION },
-    Bound { name: "file_requests", field: Field::Count(|b| &mut b.http.file_requests), least: 1, most: MILLION },
-    Bound { name: "listing_requests", field: Field::Count(|b| &mut b.http.listing_requests), least: 1, most: MILLION },
+    Bound {
+        name: "connections",
+        field: Field::Count(|b| &mut b.http.connections),
+        least: 1,
+        most: MILLION,
+    },
+    Bound {
+        name: "file_requests",
+        field: Field::Count(|b| &mut b.http.file_requests),
+        least: 1,
+        most: MILLION,
+    },
+    Bound {
+        name: "listing_requests",
+        field: Field::Count(|b| &mut b.http.listing_requests),
+        least: 1,
+        most: MILLION,
+    },
     // Two buffers of 64 KiB: one that is filled while another is sent.
-    Bound { name: "bytes_in_flight", field: Field::Memory(|b| &mut b.http.bytes_in_flight), least: 128 * KIB, most: 1024 * GIB },
-    Bound { name: "disk_threads", field: Field::Count(|b| &mut b.http.disk_threads), least: 1, most: 4096 },
-    Bound { name: "disk_queue", field: Field::Count(|b| &mut b.http.disk_queue), least: 0, most: MILLION },
-    Bound { name: "read_ahead", field: Field::Bytes(|b| &mut b.http.read_ahead), least: 0, most: GIB },
-    Bound { name: "next_segment", field: Field::Bytes(|b| &mut b.http.next_segment), least: 0, most: GIB },
-    Bound { name: "open_files", field: Field::Count(|b| &mut b.http.open_files), least: 1, most: MILLION },
-    Bound { name: "verified_blocks", field: Field::Count(|b| &mut b.verified_blocks), least: 1, most: 1000 * MILLION },
-    Bound { name: "node_cache", field: Field::Bytes(|b| &mut b.node_cache), least: 0, most: 1024 * GIB },
+    Bound {
+        name: "bytes_in_flight",
+        field: Field::Memory(|b| &mut b.http.bytes_in_flight),
+        least: 128 * KIB,
+        most: 1024 * GIB,
+    },
+    Bound {
+        name: "disk_threads",
+        field: Field::Count(|b| &mut b.http.disk_threads),
+        least: 1,
+        most: 4096,
+    },
+    Bound {
+        name: "disk_queue",
+        field: Field::Count(|b| &mut b.http.disk_queue),
+        least: 0,
+        most: MILLION,
+    },
+    Bound {
+        name: "read_ahead",
+        field: Field::Bytes(|b| &mut b.http.read_ahead),
+        least: 0,
+        most: GIB,
+    },
+    Bound {
+        name: "next_segment",
+        field: Field::Bytes(|b| &mut b.http.next_segment),
+        least: 0,
+        most: GIB,
+    },
+    Bound {
+        name: "open_files",
+        field: Field::Count(|b| &mut b.http.open_files),
+        least: 1,
+        most: MILLION,
+    },
+    Bound {
+        name: "verified_blocks",
+        field: Field::Count(|b| &mut b.verified_blocks),
+        least: 1,
+        most: 1000 * MILLION,
+    },
+    Bound {
+        name: "node_cache",
+        field: Field::Bytes(|b| &mut b.node_cache),
+        least: 0,
+        most: 1024 * GIB,
+    },
     // A target alone may have 8 KiB.
-    Bound { name: "head_bytes", field: Field::Memory(|b| &mut b.http.head_bytes), least: 8 * KIB, most: 1024 * KIB },
+    Bound {
+        name: "head_bytes",
+        field: Field::Memory(|b| &mut b.http.head_bytes),
+        least: 8 * KIB,
+        most: 1024 * KIB,
+    },
     Bound { name: "head_time", field: Field::Time(|b| &mut b.http.head_time), least: 1, most: DAY },
     Bound { name: "idle_time", field: Field::Time(|b| &mut b.http.idle_time), least: 1, most: DAY },
-    Bound { name: "stall_time", field: Field::Time(|b| &mut b.http.stall_time), least: 1, most: DAY },
-    Bound { name: "drain_time", field: Field::Time(|b| &mut b.http.drain_time), least: 0, most: DAY },
+    Bound {
+        name: "stall_time",
+        field: Field::Time(|b| &mut b.http.stall_time),
+        least: 1,
+        most: DAY,
+    },
+    Bound {
+        name: "drain_time",
+        field: Field::Time(|b| &mut b.http.drain_time),
+        least: 0,
+        most: DAY,
+    },
 ];
 
 impl Bound {
@@ -93,7 +163,9 @@ impl Bound {
         let value = match self.field {
             Field::Count(_) => text.trim().parse().ok(),
             Field::Memory(_) | Field::Bytes(_) => units::size(text),
-            Field::Time(_) => units::time(text).and_then(|time| u64::try_from(time.as_millis()).ok()),
+            Field::Time(_) => {
+                units::time(text).and_then(|time| u64::try_from(time.as_millis()).ok())
+            }
         };
         let within = value.filter(|value| (self.least..=self.most).contains(value));
         let value = within.ok_or_else(|| format!("expected {}", self.expected()))?;
@@ -216,12 +288,22 @@ mod tests {
             stall_time: time,
             drain_time: time,
         };
-        assert_eq!(bounds, Bounds { http: expected, node_cache: size as u64, verified_blocks: count });
+        assert_eq!(
+            bounds,
+            Bounds { http: expected, node_cache: size as u64, verified_blocks: count }
+        );
     }
 
     #[test]
     fn zero_is_refused_where_it_makes_no_sense_and_taken_where_it_switches_off() {
-        for name in ["connections", "file_requests", "bytes_in_flight", "disk_threads", "open_files", "head_time"] {
+        for name in [
+            "connections",
+            "file_requests",
+            "bytes_in_flight",
+            "disk_threads",
+            "open_files",
+            "head_time",
+        ] {
             assert!(set(name, "0").unwrap_err().starts_with("expected a "), "{name}");
         }
         for name in ["read_ahead", "next_segment", "disk_queue", "drain_time"] {
@@ -231,19 +313,32 @@ mod tests {
 
     #[test]
     fn a_value_that_is_none_is_told_what_is_expected() {
-        assert_eq!(set("connections", "many").unwrap_err(), "expected a whole number from 1 to 1000000");
+        assert_eq!(
+            set("connections", "many").unwrap_err(),
+            "expected a whole number from 1 to 1000000"
+        );
         assert_eq!(
             set("bytes_in_flight", "64MB").unwrap_err(),
             "expected a size from 128KiB to 1TiB, in bytes or as in \"64MiB\""
         );
-        assert_eq!(set("head_time", "3d").unwrap_err(), "expected a time from 1ms to 24h, in seconds or as in \"500ms\"");
+        assert_eq!(
+            set("head_time", "3d").unwrap_err(),
+            "expected a time from 1ms to 24h, in seconds or as in \"500ms\""
+        );
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
-        for (wrong, near) in [("conections", "connections"), ("bytes-in-flight", "bytes_in_flight"), ("idle", "idle_time")] {
+        for (wrong, near) in [
+            ("conections", "connections"),
+            ("bytes-in-flight", "bytes_in_flight"),
+            ("idle", "idle_time"),
+        ] {
             let sentence = set(wrong, "1").unwrap_err();
-            assert_eq!(sentence, format!("there is no limit \"{wrong}\"; did you mean \"{near}\"?"));
+            assert_eq!(
+                sentence,
+                format!("there is no limit \"{wrong}\"; did you mean \"{near}\"?")
+            );
         }
     }
 }

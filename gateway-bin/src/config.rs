@@ -49,14 +49,21 @@ pub(crate) struct Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
     pub(crate) value: T,
-    origin: Origin,
+    pub(crate) origin: Origin,
+}
+
+/// An archive, and where what is said of it came from.
+#[derive(Debug)]
+struct Archive {
+    path: Setting<PathBuf>,
+    mixed: Setting<bool>,
 }
 
 /// What is in force.
 #[derive(Debug)]
 pub(crate) struct Config {
     gateway: Option<Setting<SocketAddr>>,
-    archives: Vec<Setting<ArchiveOptions>>,
+    archives: Vec<Archive>,
     verify: Setting<Verify>,
     /// `None`: one a processor.
     workers: Setting<Option<usize>>,
@@ -96,7 +103,11 @@ impl Sources<'_> {
 
 impl Config {
     /// Puts together what flags, environment and file say. The error is a sentence.
-    pub(crate) fn merge(flags: &Flags, environment: Environment<'_>, file: File) -> Result<Self, String> {
+    pub(crate) fn merge(
+        flags: &Flags,
+        environment: Environment<'_>,
+        file: File,
+    ) -> Result<Self, String> {
         let archives = archives(flags, environment, &file)?;
         let sources = Sources { environment, file };
         let flag = |name, value: &'_ Option<String>| value.clone().map(|value| (name, value));
@@ -129,9 +140,10 @@ impl Config {
         if self.archives.is_empty() {
             return Err("nothing to serve: name a Kubo repository with --archive DIR".into());
         }
-        let (open_files, verified_blocks) = (self.bounds.http.open_files, self.bounds.verified_blocks);
+        let (open_files, verified_blocks) =
+            (self.bounds.http.open_files, self.bounds.verified_blocks);
         Ok(RepoOptions {
-            archives: self.archives.iter().map(|archive| archive.value.clone()).collect(),
+            archives: self.archives.iter().map(Archive::options).collect(),
             verify: self.verify.value,
             node_cache_bytes: self.bounds.node_cache,
             tiers: TierLimits { open_files, verified_blocks },
@@ -144,23 +156,33 @@ impl Config {
 
     /// All of it as a file that `--config` takes. The error is a sentence.
     pub(crate) fn to_toml(&self) -> Result<String, String> {
-        let mut out = String::from("# What is in force; `coldfront-gateway serve --config FILE` takes it as it is.\n\n");
+        let mut out = String::from(
+            "# What is in force; `coldfront-gateway serve --config FILE` takes it as it is.\n\n",
+        );
         match &self.gateway {
-            Some(Setting { value, origin }) => line(&mut out, "gateway", &quoted(&value.to_string()), origin),
+            Some(Setting { value, origin }) => {
+                line(&mut out, "gateway", &quoted(&value.to_string()), origin)
+            }
             None => out.push_str("# gateway = \"127.0.0.1:8080\" # not set: nothing listens\n"),
         }
         line(&mut out, "verify", &quoted(policy_name(self.verify.value)), &self.verify.origin);
         match &self.workers {
-            Setting { value: Some(count), origin } => line(&mut out, "workers", &count.to_string(), origin),
-            Setting { value: None, origin } => line(&mut out, "# workers", "one a processor", origin),
+            Setting { value: Some(count), origin } => {
+                line(&mut out, "workers", &count.to_string(), origin)
+            }
+            Setting { value: None, origin } => {
+                line(&mut out, "# workers", "one a processor", origin)
+            }
         }
         if self.archives.is_empty() {
-            out.push_str("\n# [[archive]]\n# path = \"/a/repository\" # not set: nothing is served\n");
+            out.push_str(
+                "\n# [[archive]]\n# path = \"/a/repository\" # not set: nothing is served\n",
+            );
         }
-        for Setting { value, origin } in &self.archives {
+        for Archive { path, mixed } in &self.archives {
             out.push_str("\n[[archive]]\n");
-            line(&mut out, "path", &quoted(&path_text(&value.path)?), origin);
-            line(&mut out, "mixed", &value.mixed.to_string(), origin);
+            line(&mut out, "path", &quoted(&path_text(&path.value)?), &path.origin);
+            line(&mut out, "mixed", &mixed.value.to_string(), &mixed.origin);
         }
         out.push_str("\n[limits]\n");
         for (bound, origin) in BOUNDS.iter().zip(&self.bound_origins) {
@@ -195,34 +217,47 @@ fn or_default<T>(
     }
 }
 
+impl Archive {
+    fn options(&self) -> ArchiveOptions {
+        ArchiveOptions { path: self.path.value.clone(), mixed: self.mixed.value }
+    }
+}
+
 /// The archives of the first source that names any. Whether they are mixed is said for all of them by a
 /// flag or the environment, else for each in the file.
 fn archives(
     flags: &Flags,
     environment: Environment<'_>,
     file: &File,
-) -> Result<Vec<Setting<ArchiveOptions>>, String> {
+) -> Result<Vec<Archive>, String> {
     let none = Sources { environment, file: File::default() };
     let flag = flags.mixed.as_deref().map(|text| ("--mixed", text));
-    let mixed = none.first(flag, "COLDFRONT_MIXED", "mixed")?;
-    let mixed = mixed.map(|given| setting(given, "mixed", yes_or_no)).transpose()?.map(|m| m.value);
-    let archive = |path: PathBuf, in_file: bool, origin: Origin| Setting {
-        value: ArchiveOptions { path, mixed: mixed.unwrap_or(in_file) },
-        origin,
+    let given = none.first(flag, "COLDFRONT_MIXED", "mixed")?;
+    let of_all = given.map(|given| setting(given, "mixed", yes_or_no)).transpose()?;
+    let mixed = |own: Option<Setting<bool>>| {
+        let none = Setting { value: false, origin: Origin::Default };
+        of_all.clone().or(own).unwrap_or(none)
+    };
+    let named = |path: PathBuf, origin: &Origin| Archive {
+        path: Setting { value: path, origin: origin.clone() },
+        mixed: mixed(None),
     };
     if !flags.archive.is_empty() {
         let origin = Origin::Flag("--archive");
-        return Ok(flags.archive.iter().map(|path| archive(path.clone(), false, origin.clone())).collect());
+        return Ok(flags.archive.iter().map(|path| named(path.clone(), &origin)).collect());
     }
     const VARIABLE: &str = "COLDFRONT_ARCHIVE";
     if let Some(paths) = environment(VARIABLE).filter(|paths| !paths.is_empty()) {
         let origin = Origin::Environment(VARIABLE.into());
         let paths = paths.as_bytes().split(|b| *b == b':').filter(|path| !path.is_empty());
         let path = |path: &[u8]| PathBuf::from(OsString::from_vec(path.to_vec()));
-        return Ok(paths.map(|bytes| archive(path(bytes), false, origin.clone())).collect());
+        return Ok(paths.map(|bytes| named(path(bytes), &origin)).collect());
     }
-    let in_file = file.archives.iter();
-    Ok(in_file.map(|found| archive(found.path.clone(), found.mixed, found.origin.clone())).collect())
+    let in_file = file
+        .archives
+        .iter()
+        .map(|found| Archive { path: found.path.clone(), mixed: mixed(found.mixed.clone()) });
+    Ok(in_file.collect())
 }
 
 fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>), String> {
@@ -308,7 +343,10 @@ fn line(out: &mut String, key: &str, value: &str, origin: &Origin) {
 fn path_text(path: &Path) -> Result<String, String> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.into_os_string().into_string().map_err(|path| {
-        format!("the archive {} is not UTF-8, so no file of TOML can name it; use --archive", path.display())
+        format!(
+            "the archive {} is not UTF-8, so no file of TOML can name it; use --archive",
+            path.display()
+        )
     })
 }
 
@@ -337,7 +375,10 @@ mod tests {
 
     fn merge(flags: &Flags, variables: &[(&str, &str)], file: &str) -> Result<Config, String> {
         let environment = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| OsString::from(value))
         };
         Config::merge(flags, &environment, File::parse(Path::new(PATH), file)?)
     }
@@ -367,7 +408,9 @@ mod tests {
     fn printed(config: &Config) -> Vec<String> {
         let wanted = ["gateway", "verify", "workers", "path", "connections"];
         let text = config.to_toml().unwrap();
-        let lines = text.lines().filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} ="))));
+        let lines = text
+            .lines()
+            .filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} ="))));
         lines.map(str::to_owned).collect()
     }
 
@@ -421,15 +464,25 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_as_the_same() {
-        let odd = Flags { archive: vec!["/a \"b\\c\n/d".into()], mixed: Some("true".into()), ..flags("[::1]:80", &["read_ahead=0", "head_time=1500ms"]) };
+        let odd = Flags {
+            archive: vec!["/a \"b\\c\n/d".into()],
+            mixed: Some("true".into()),
+            ..flags("[::1]:80", &["read_ahead=0", "head_time=1500ms"])
+        };
         for flags in [odd, Flags::default()] {
             let first = merge(&flags, &[], "").unwrap();
             let text = first.to_toml().unwrap();
             let again = merge(&Flags::default(), &[], &text).unwrap();
             assert_eq!(again.bounds, first.bounds, "{text}");
             let values = |config: &Config| {
-                let archives = config.archives.iter().map(|a| (a.value.path.clone(), a.value.mixed));
-                (config.gateway.as_ref().map(|g| g.value), config.verify.value, config.workers.value, archives.collect::<Vec<_>>())
+                let archives =
+                    config.archives.iter().map(|a| (a.path.value.clone(), a.mixed.value));
+                (
+                    config.gateway.as_ref().map(|g| g.value),
+                    config.verify.value,
+                    config.workers.value,
+                    archives.collect::<Vec<_>>(),
+                )
             };
             assert_eq!(values(&again), values(&first), "{text}");
         }
@@ -454,7 +507,9 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_told_with_where_it_came_from() {
-        let wrong = |flags: &Flags, variables: &[(&str, &str)], file: &str| merge(flags, variables, file).unwrap_err();
+        let wrong = |flags: &Flags, variables: &[(&str, &str)], file: &str| {
+            merge(flags, variables, file).unwrap_err()
+        };
         assert_eq!(
             wrong(&Flags { workers: Some("0".into()), ..Flags::default() }, &[], ""),
             "the flag --workers: workers is \"0\", expected a whole number from 1 to 1024"
@@ -467,8 +522,12 @@ mod tests {
             wrong(&Flags::default(), &[], "[limits]\ndisk_threads = 0"),
             "the file /etc/coldfront.toml, line 2: disk_threads is \"0\", expected a whole number from 1 to 4096"
         );
-        let limit = |text: &str| wrong(&Flags { limit: vec![text.into()], ..Flags::default() }, &[], "");
-        assert_eq!(limit("conections=1"), "the flag --limit: there is no limit \"conections\"; did you mean \"connections\"?");
+        let limit =
+            |text: &str| wrong(&Flags { limit: vec![text.into()], ..Flags::default() }, &[], "");
+        assert_eq!(
+            limit("conections=1"),
+            "the flag --limit: there is no limit \"conections\"; did you mean \"connections\"?"
+        );
         assert!(limit("connections").contains("expected NAME=VALUE"));
     }
 
@@ -477,9 +536,15 @@ mod tests {
         let file = "[[archive]]\npath = '/a'\nmixed = true\n[[archive]]\npath = '/b'\n";
         let mixed = |flags: &Flags, variables: &[(&str, &str)]| -> Vec<bool> {
             let config = merge(flags, variables, file).unwrap();
-            config.archives.iter().map(|archive| archive.value.mixed).collect()
+            config.archives.iter().map(|archive| archive.mixed.value).collect()
         };
         assert_eq!(mixed(&Flags::default(), &[]), [true, false]);
+        let printed = merge(&Flags::default(), &[], file).unwrap().to_toml().unwrap();
+        assert!(
+            printed.contains("mixed = true # the file /etc/coldfront.toml, line 3\n"),
+            "{printed}"
+        );
+        assert!(printed.contains("mixed = false # default\n"), "{printed}");
         assert_eq!(mixed(&Flags::default(), &[("COLDFRONT_MIXED", "1")]), [true, true]);
         let no = Flags { mixed: Some("false".into()), ..Flags::default() };
         assert_eq!(mixed(&no, &[("COLDFRONT_MIXED", "1")]), [false, false]);

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::bounds::{Bound, nearest};
-use crate::config::{Given, Origin};
+use crate::config::{Given, Origin, Setting};
 
 /// The keys outside of tables.
 const KEYS: [&str; 5] = ["archive", "gateway", "limits", "verify", "workers"];
@@ -28,9 +28,8 @@ pub(crate) struct File {
 /// An archive in a file.
 #[derive(Debug)]
 pub(crate) struct FileArchive {
-    pub(crate) path: PathBuf,
-    pub(crate) mixed: bool,
-    pub(crate) origin: Origin,
+    pub(crate) path: Setting<PathBuf>,
+    pub(crate) mixed: Option<Setting<bool>>,
 }
 
 /// A file that is being read, for its name and lines.
@@ -68,33 +67,23 @@ impl File {
         let table = source.table("limits", "[limits]", value)?;
         for (key, value) in table.iter() {
             let name = key.get_ref().as_ref();
-            Bound::named(name).map_err(|sentence| format!("{}: {sentence}", source.line(key.span())))?;
+            Bound::named(name)
+                .map_err(|sentence| format!("{}: {sentence}", source.line(key.span())))?;
             self.values.insert(format!("limits.{name}"), source.given(name, value)?);
         }
         Ok(())
     }
 
-    fn archives(&mut self, source: &Source<'_>, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+    fn archives(
+        &mut self,
+        source: &Source<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), String> {
         let Some(array) = value.get_ref().as_array() else {
             return Err(source.wrong("archive", "[[archive]] with a path", value));
         };
         for value in array.iter() {
-            let table = source.table("archive", "[[archive]] with a path", value)?;
-            let known = |key: &str| table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, v)| v);
-            if let Some((key, _)) =
-                table.iter().find(|(key, _)| !ARCHIVE_KEYS.contains(&key.get_ref().as_ref()))
-            {
-                return Err(source.unknown("setting of an archive", key.get_ref(), &ARCHIVE_KEYS, key.span()));
-            }
-            let Some(path) = known("path") else {
-                let line = source.line(value.span());
-                return Err(format!("{line}: an archive has no path; add path = \"/a/repository\""));
-            };
-            let text = path.get_ref().as_str().ok_or_else(|| source.wrong("path", "a string", path))?;
-            let mixed = known("mixed").map_or(Ok(false), |mixed| {
-                mixed.get_ref().as_bool().ok_or_else(|| source.wrong("mixed", "true or false", mixed))
-            })?;
-            self.archives.push(FileArchive { path: text.into(), mixed, origin: source.origin(path) });
+            self.archives.push(source.archive(value)?);
         }
         Ok(())
     }
@@ -113,6 +102,36 @@ impl<'a> Source<'a> {
 
     fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
         self.line(value.span())
+    }
+
+    fn archive(&self, value: &Spanned<DeValue<'_>>) -> Result<FileArchive, String> {
+        let table = self.table("archive", "[[archive]] with a path", value)?;
+        let (mut path, mut mixed) = (None, None);
+        for (key, value) in table.iter() {
+            let origin = self.origin(value);
+            match key.get_ref().as_ref() {
+                "path" => {
+                    let text = value.get_ref().as_str();
+                    let text = text.ok_or_else(|| self.wrong("path", "a string", value))?;
+                    path = Some(Setting { value: text.into(), origin });
+                }
+                "mixed" => {
+                    let answer = value.get_ref().as_bool();
+                    let answer =
+                        answer.ok_or_else(|| self.wrong("mixed", "true or false", value))?;
+                    mixed = Some(Setting { value: answer, origin });
+                }
+                name => {
+                    let what = "setting of an archive";
+                    return Err(self.unknown(what, name, &ARCHIVE_KEYS, key.span()));
+                }
+            }
+        }
+        let path = path.ok_or_else(|| {
+            let line = self.line(value.span());
+            format!("{line}: an archive has no path; add path = \"/a/repository\"")
+        })?;
+        Ok(FileArchive { path, mixed })
     }
 
     /// A string or a whole number, as text.
@@ -156,9 +175,13 @@ mod tests {
 
     #[test]
     fn values_come_with_their_lines() {
-        let file = parse("gateway = \"8080\"\nworkers = 1_0\n\n[limits]\nhead_time = \"3s\"\n").unwrap();
-        let said: Vec<String> =
-            file.values.iter().map(|(key, given)| format!("{key}={} {}", given.text, given.origin)).collect();
+        let file =
+            parse("gateway = \"8080\"\nworkers = 1_0\n\n[limits]\nhead_time = \"3s\"\n").unwrap();
+        let said: Vec<String> = file
+            .values
+            .iter()
+            .map(|(key, given)| format!("{key}={} {}", given.text, given.origin))
+            .collect();
         assert_eq!(
             said,
             [
@@ -171,23 +194,52 @@ mod tests {
 
     #[test]
     fn archives_keep_their_order() {
-        let file = parse("[[archive]]\npath = '/b'\nmixed = true\n[[archive]]\npath = '/a'\n").unwrap();
-        let said: Vec<_> = file.archives.iter().map(|a| (a.path.to_str().unwrap(), a.mixed)).collect();
-        assert_eq!(said, [("/b", true), ("/a", false)]);
-        assert_eq!(file.archives[1].origin.to_string(), "the file /etc/x.toml, line 5");
+        let file =
+            parse("[[archive]]\npath = '/b'\nmixed = true\n[[archive]]\npath = '/a'\n").unwrap();
+        let said: Vec<_> = file
+            .archives
+            .iter()
+            .map(|a| (a.path.value.to_str().unwrap(), a.mixed.as_ref().map(|mixed| mixed.value)))
+            .collect();
+        assert_eq!(said, [("/b", Some(true)), ("/a", None)]);
+        assert_eq!(file.archives[1].path.origin.to_string(), "the file /etc/x.toml, line 5");
     }
 
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         for (text, sentence) in [
-            ("\ngatway = 1", "the file /etc/x.toml, line 2: there is no setting \"gatway\"; did you mean \"gateway\"?"),
-            ("[limits]\nconection = 1", "the file /etc/x.toml, line 2: there is no limit \"conection\"; did you mean \"connections\"?"),
-            ("gateway = true", "the file /etc/x.toml, line 1: gateway is a TOML boolean, expected a string or a whole number"),
-            ("limits = 3", "the file /etc/x.toml, line 1: limits is a TOML integer, expected [limits]"),
-            ("archive = '/a'", "the file /etc/x.toml, line 1: archive is a TOML string, expected [[archive]] with a path"),
-            ("[[archive]]\nmixed = true", "the file /etc/x.toml, line 1: an archive has no path; add path = \"/a/repository\""),
-            ("[[archive]]\npath = '/a'\nmixd = true", "the file /etc/x.toml, line 3: there is no setting of an archive \"mixd\"; did you mean \"mixed\"?"),
-            ("[[archive]]\npath = '/a'\nmixed = 'y'", "the file /etc/x.toml, line 3: mixed is a TOML string, expected true or false"),
+            (
+                "\ngatway = 1",
+                "the file /etc/x.toml, line 2: there is no setting \"gatway\"; did you mean \"gateway\"?",
+            ),
+            (
+                "[limits]\nconection = 1",
+                "the file /etc/x.toml, line 2: there is no limit \"conection\"; did you mean \"connections\"?",
+            ),
+            (
+                "gateway = true",
+                "the file /etc/x.toml, line 1: gateway is a TOML boolean, expected a string or a whole number",
+            ),
+            (
+                "limits = 3",
+                "the file /etc/x.toml, line 1: limits is a TOML integer, expected [limits]",
+            ),
+            (
+                "archive = '/a'",
+                "the file /etc/x.toml, line 1: archive is a TOML string, expected [[archive]] with a path",
+            ),
+            (
+                "[[archive]]\nmixed = true",
+                "the file /etc/x.toml, line 1: an archive has no path; add path = \"/a/repository\"",
+            ),
+            (
+                "[[archive]]\npath = '/a'\nmixd = true",
+                "the file /etc/x.toml, line 3: there is no setting of an archive \"mixd\"; did you mean \"mixed\"?",
+            ),
+            (
+                "[[archive]]\npath = '/a'\nmixed = 'y'",
+                "the file /etc/x.toml, line 3: mixed is a TOML string, expected true or false",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence);
         }

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Serve very large IPFS repositories in place: never listed, never written.
 #[derive(Debug, Parser)]
-#[command(name = "coldfront-gateway", version, max_term_width = 100, after_help = AFTER)]
+#[command(name = "coldfront-gateway", version, after_help = AFTER)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,18 +23,18 @@ Example:
   coldfront-gateway serve --archive /srv/ipfs --gateway 8080";
 
 const AFTER_SERVE: &str = "\
-A flag beats its environment variable, which beats the file. `coldfront-gateway emit config` with the same
-flags prints what is in force, where each value came from, and the names of all limits.
+A flag beats its environment variable, which beats the file. `coldfront-gateway emit config` with
+the same flags prints what is in force, where each value came from, and the names of all limits.
 
 COLDFRONT_LOG chooses what is logged to stderr: error, warn, info (default), debug.
 
-Nothing listens unless it was given an address. SIGTERM and Ctrl-C stop: nobody new gets in, answers under
-way may finish within the limit drain_time. A second signal ends at once.";
+Nothing listens unless it was given an address. SIGTERM and Ctrl-C stop: nobody new gets in, answers
+under way may finish within the limit drain_time. A second signal ends at once.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve archives as an IPFS gateway until SIGTERM or Ctrl-C
-    #[command(after_help = AFTER_SERVE)]
+    #[command(after_help = AFTER_SERVE, next_line_help = true)]
     Serve(Flags),
     /// Print a file for another program, made from the settings in force
     #[command(subcommand)]
@@ -46,43 +46,52 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Emit {
     /// All settings in force as TOML that --config takes, each with where it came from
+    #[command(next_line_help = true)]
     Config(Flags),
 }
 
 /// Settings by flag.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Flags {
-    /// A Kubo repository, or the `blocks` directory of one. May be given several times; asked in order
+    /// A Kubo repository, or the `blocks` directory of one.
+    /// May be given several times; asked in order.
     /// [env: COLDFRONT_ARCHIVE, paths separated by colons]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     pub(crate) archive: Vec<PathBuf>,
 
-    /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT. Without a host: loopback
-    /// [env: COLDFRONT_GATEWAY]
-    #[arg(long, value_name = "ADDR")]
+    /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT.
+    /// Without a host: loopback. [env: COLDFRONT_GATEWAY]
+    #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
     pub(crate) gateway: Option<String>,
 
-    /// A file of settings in TOML [env: COLDFRONT_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    /// A file of settings in TOML. [env: COLDFRONT_CONFIG]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) config: Option<PathBuf>,
 
-    /// When to hash blocks before their bytes are sent: off, first-read or always [env: COLDFRONT_VERIFY]
-    /// [default: off]
-    #[arg(long, value_name = "WHEN")]
+    /// When to hash blocks before their bytes are sent: off, first-read or always.
+    /// [env: COLDFRONT_VERIFY] [default: off]
+    #[arg(long, value_name = "WHEN", verbatim_doc_comment)]
     pub(crate) verify: Option<String>,
 
-    /// The archives may hold files named by whole CIDs, as repositories before version 12 do
+    /// The archives may hold files named by whole CIDs, as repositories before version 12 do.
     /// [env: COLDFRONT_MIXED=true]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        verbatim_doc_comment
+    )]
     pub(crate) mixed: Option<String>,
 
-    /// Threads that serve connections [env: COLDFRONT_WORKERS] [default: one a processor]
-    #[arg(long, value_name = "N")]
+    /// Threads that serve connections. [env: COLDFRONT_WORKERS] [default: one a processor]
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(crate) workers: Option<String>,
 
-    /// A bound, for example connections=1000 or bytes_in_flight=64MiB. May be given several times
-    /// [env: COLDFRONT_LIMIT_CONNECTIONS and so on]
-    #[arg(long, value_name = "NAME=VALUE")]
+    /// A bound, for example connections=1000 or bytes_in_flight=64MiB.
+    /// May be given several times. [env: COLDFRONT_LIMIT_CONNECTIONS and so on]
+    #[arg(long, value_name = "NAME=VALUE", verbatim_doc_comment)]
     pub(crate) limit: Vec<String>,
 }
 

@@ -17,7 +17,8 @@ pub(crate) fn raise() -> u64 {
     let granted = getrlimit(Resource::Nofile);
     let all = Rlimit { current: granted.maximum, maximum: granted.maximum };
     // `None` is no limit. Where raising is refused, what there is must do.
-    let now = if setrlimit(Resource::Nofile, all).is_ok() { granted.maximum } else { granted.current };
+    let now =
+        if setrlimit(Resource::Nofile, all).is_ok() { granted.maximum } else { granted.current };
     now.unwrap_or(u64::MAX)
 }
 
@@ -73,8 +74,13 @@ mod tests {
         for handles in (0..8000).step_by(7) {
             let mut limits = Limits::default();
             match fit(&mut limits, handles) {
-                Ok(_) => assert!(needed(&limits) <= handles && limits.connections > 0 && limits.open_files > 0),
-                Err(sentence) => assert!(handles < 112 && sentence.contains("ulimit -n"), "{handles}: {sentence}"),
+                Ok(_) => assert!(
+                    needed(&limits) <= handles && limits.connections > 0 && limits.open_files > 0
+                ),
+                Err(sentence) => assert!(
+                    handles < 112 && sentence.contains("ulimit -n"),
+                    "{handles}: {sentence}"
+                ),
             }
         }
     }

@@ -103,9 +103,30 @@ fn run(mut config: Config) -> Result<(), Failure> {
         tracing::warn!("{sentence}");
     }
     let options = config.repo().map_err(usage)?;
+    for archive in &options.archives {
+        look_at(&archive.path).map_err(Failure::Failed)?;
+    }
     refuse_twice(&options.archives).map_err(usage)?;
     let limits = config.bounds.http.clone();
     serve_in_runtime(address, options, limits, config.workers()).map_err(Failure::Failed)
+}
+
+/// Tells a path that leads nowhere from a directory that is no archive.
+fn look_at(path: &Path) -> anyhow::Result<()> {
+    use std::io::ErrorKind;
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => bail!(
+            "the archive {shown} is no directory; expected a Kubo repository or its `blocks` directory"
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+            "the archive {shown} is not there; check its name, and whether the disk that holds it is mounted"
+        ),
+        Err(error) => bail!(
+            "the archive {shown} cannot be looked at: {error}; check its permissions and its disk"
+        ),
+    }
 }
 
 /// The same tree under two names would be asked twice for every block that is not there.
@@ -168,7 +189,9 @@ async fn serve_until_signal(
     let stop = async {
         // A sender that is gone is a runtime that ends.
         let _ = stop.await;
-        tracing::info!("stopping: no new requests, answers under way may finish; a second signal ends at once");
+        tracing::info!(
+            "stopping: no new requests, answers under way may finish; a second signal ends at once"
+        );
     };
     tokio::select! {
         served = serve(listener, gateway.clone(), stop) => served?,
@@ -184,7 +207,9 @@ async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let way_out = match error.kind() {
             ErrorKind::AddrInUse => "stop the program that listens there, or choose another port",
-            ErrorKind::PermissionDenied => "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
+            ErrorKind::PermissionDenied => {
+                "choose a port above 1023, or grant CAP_NET_BIND_SERVICE"
+            }
             ErrorKind::AddrNotAvailable => "choose an address of this machine",
             _ => "choose another address",
         };
@@ -236,12 +261,16 @@ async fn watch(gateway: Arc<Gateway>) {
     loop {
         every.tick().await;
         let repo = gateway.repo().clone();
-        let Ok(gone) = tokio::task::spawn_blocking(move || repo.watch(CLOSE_IDLE_AFTER)).await else {
+        let Ok(gone) = tokio::task::spawn_blocking(move || repo.watch(CLOSE_IDLE_AFTER)).await
+        else {
             return;
         };
         for (name, error) in &gone {
             if !away.contains(name) {
-                tracing::error!(archive = name, "{error}: its content is answered with 503 until it is back");
+                tracing::error!(
+                    archive = name,
+                    "{error}: its content is answered with 503 until it is back"
+                );
             }
         }
         for name in &away {

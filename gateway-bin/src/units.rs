@@ -56,19 +56,28 @@ mod tests {
 
     #[test]
     fn a_size_is_a_number_of_bytes_with_a_unit_or_without() {
-        for (text, bytes) in
-            [("0", 0), ("65536", 65_536), ("64KiB", 65_536), (" 64 mib ", 64 << 20), ("3B", 3), ("1TiB", 1 << 40)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("65536", 65_536),
+            ("64KiB", 65_536),
+            (" 64 mib ", 64 << 20),
+            ("3B", 3),
+            ("1TiB", 1 << 40),
+        ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for text in ["", "MiB", "-1", "1.5MiB", "1MB", "1 M i B", "99999999999999999999", "99999999999TiB"] {
+        for text in
+            ["", "MiB", "-1", "1.5MiB", "1MB", "1 M i B", "99999999999999999999", "99999999999TiB"]
+        {
             assert_eq!(size(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_time_is_in_seconds_unless_it_says_otherwise() {
-        for (text, millis) in [("10", 10_000), ("10s", 10_000), ("500ms", 500), ("2 min", 120_000), ("1h", 3_600_000)] {
+        for (text, millis) in
+            [("10", 10_000), ("10s", 10_000), ("500ms", 500), ("2 min", 120_000), ("1h", 3_600_000)]
+        {
             assert_eq!(time(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "1d", "-1s", "0.5s", "99999999999999999999"] {
@@ -85,6 +94,9 @@ mod tests {
             let shown = show_time(Duration::from_millis(millis));
             assert_eq!(time(&shown), Some(Duration::from_millis(millis)), "{shown}");
         }
-        assert_eq!((show_size(64 << 20).as_str(), show_time(Duration::from_secs(75)).as_str()), ("64MiB", "75s"));
+        assert_eq!(
+            (show_size(64 << 20).as_str(), show_time(Duration::from_secs(75)).as_str()),
+            ("64MiB", "75s")
+        );
     }
 }

@@ -61,7 +61,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let tree = Tree::new();
-        let mut file = |content: &[u8]| {
+        let file = |content: &[u8]| {
             testing::file(content, &FilePlan::default(), &mut |block| tree.put(&block)).cid
         };
         let film = tree::content(256 * 1024, 1).repeat(192);
@@ -104,7 +104,8 @@ impl Gateway {
         });
         let mut gateway = Gateway { child, address: String::new(), lines };
         let line = gateway.says("gateway: http://");
-        gateway.address = line.trim_start_matches("gateway: http://").trim_end_matches('/').to_owned();
+        gateway.address =
+            line.trim_start_matches("gateway: http://").trim_end_matches('/').to_owned();
         gateway
     }
 
@@ -181,11 +182,21 @@ fn read_head(stream: &mut TcpStream) -> String {
 fn version_and_help_are_printed_with_code_0() {
     let version = run(&["version"]);
     let expected = concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!((version.status.code(), String::from_utf8(version.stdout).unwrap().as_str()), (Some(0), expected));
+    assert_eq!(
+        (version.status.code(), String::from_utf8(version.stdout).unwrap().as_str()),
+        (Some(0), expected)
+    );
     let help = run(&["serve", "--help"]);
     let text = String::from_utf8(help.stdout).unwrap();
     assert_eq!(help.status.code(), Some(0));
-    for part in ["--archive <DIR>", "COLDFRONT_ARCHIVE", "--gateway <ADDR>", "--limit <NAME=VALUE>", "COLDFRONT_LOG", "drain_time"] {
+    for part in [
+        "--archive <DIR>",
+        "COLDFRONT_ARCHIVE",
+        "--gateway <ADDR>",
+        "--limit <NAME=VALUE>",
+        "COLDFRONT_LOG",
+        "drain_time",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
@@ -197,8 +208,16 @@ fn wrong_usage_ends_with_code_2_and_the_way_out() {
     assert_ends(&["serve"], 2, &["--gateway"]);
     assert_ends(&["serve", "--gateway", "0"], 2, &["--archive DIR"]);
     assert_ends(&["serve", "--archive", &archive], 2, &["nowhere to listen", "--gateway 8080"]);
-    assert_ends(&["serve", "--gateway", "example.com:80"], 2, &["the flag --gateway", "127.0.0.1:8080"]);
-    assert_ends(&["serve", "--workers", "none"], 2, &["the flag --workers", "\"none\"", "from 1 to"]);
+    assert_ends(
+        &["serve", "--gateway", "example.com:80"],
+        2,
+        &["the flag --gateway", "127.0.0.1:8080"],
+    );
+    assert_ends(
+        &["serve", "--workers", "none"],
+        2,
+        &["the flag --workers", "\"none\"", "from 1 to"],
+    );
     assert_ends(&["serve", "--limit", "conections=3"], 2, &["did you mean \"connections\""]);
     assert_ends(&["serve", "--limit", "head_time=0"], 2, &["head_time is \"0\"", "1ms"]);
     let same = format!("{archive}/../blocks/");
@@ -237,11 +256,11 @@ fn an_archive_that_is_none_is_told_by_its_path() {
         let says = [says, &[path.as_str()]].concat();
         assert_ends(&["serve", "--gateway", "0", "--archive", &path], 1, &says);
     };
-    serve(&folder.path().join("nothing"), &["No such file"]);
+    serve(&folder.path().join("nothing"), &["is not there", "mounted"]);
     serve(folder.path(), &["blocks"]);
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
-    serve(&file, &[]);
+    serve(&file, &["is no directory", "blocks"]);
     let strange = folder.path().join("strange");
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("SHARDING"), "/repo/flatfs/shard/v1/sideways/2\n").unwrap();
@@ -290,7 +309,10 @@ fn emit_config_prints_what_serve_takes() {
         lines.map(|line| line.split(" # ").next().unwrap().to_owned()).collect()
     };
     assert_eq!(bare(&again), bare(&first));
-    assert!(again.contains(&format!("connections = 7 # the file {}, line ", path.display())), "{again}");
+    assert!(
+        again.contains(&format!("connections = 7 # the file {}, line ", path.display())),
+        "{again}"
+    );
 
     let mut command = program();
     command.arg("serve").env("COLDFRONT_CONFIG", &path);
@@ -356,10 +378,16 @@ fn limits_are_lowered_to_the_handles_that_there_are_with_a_warning() {
     let output = few.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("the system grants 300 open files") && said.contains("LimitNOFILE"), "{said}");
+    assert!(
+        said.contains("the system grants 300 open files") && said.contains("LimitNOFILE"),
+        "{said}"
+    );
     let (code, sentence) = ends(&mut with_handles(100));
     assert_eq!(code, 1, "{sentence}");
-    assert!(sentence.contains("the system grants 100 open files, expected 112 at least"), "{sentence}");
+    assert!(
+        sentence.contains("the system grants 100 open files, expected 112 at least"),
+        "{sentence}"
+    );
 }
 
 // Signals.

@@ -107,13 +107,21 @@ impl<S> Timed<S> {
         Poll::Pending
     }
 
-    fn wrote(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.blocked = result.is_pending();
+    fn wrote(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let was_blocked = std::mem::replace(&mut self.blocked, result.is_pending());
         match result {
             Poll::Ready(Ok(n)) => {
                 if n > 0 {
                     self.since = Instant::now();
-                    self.phase = Phase::Idle;
+                    if was_blocked || self.phase == Phase::Head {
+                        self.phase = Phase::Idle;
+                        // Whoever reads may have come to wait before this, with no timer or that of a head.
+                        let _ = self.poll_overdue(cx, self.idle_time);
+                    }
                 }
                 Poll::Ready(Ok(n))
             }

@@ -25,7 +25,8 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nCache-Control: no-store\r\n\
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nCache-Control: no-store\r\n\
 Access-Control-Allow-Origin: *\r\n\
 Content-Type: text/plain; charset=utf-8\r\nContent-Length: 53\r\nConnection: close\r\n\r\n\
 all connections are taken; please try again shortly.\n";

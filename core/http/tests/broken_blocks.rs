@@ -117,7 +117,10 @@ impl World {
         assert_eq!(answer.expect("cache-control"), "no-store");
         assert_eq!((answer.header("etag"), answer.header("content-range")), (None, None));
         let root = self.tree.root().display().to_string();
-        assert!(!text.contains(&root) && !text.contains(".data") && !text.contains("os error"), "{text}");
+        assert!(
+            !text.contains(&root) && !text.contains(".data") && !text.contains("os error"),
+            "{text}"
+        );
         assert!(text.lines().next().is_some_and(|line| line.len() > 20), "{text}");
     }
 
@@ -159,7 +162,10 @@ fn a_first_leaf_that_is_not_right_is_a_status() {
             // The connection is none the worse for it, nor are other parts of the file.
             assert_eq!(client.get(&world.note).text(), "a note\n");
             let other = client.get_with(&world.target(), &[("Range", "bytes=200000-200009")]);
-            assert_eq!((other.status, other.body.as_slice()), (206, &world.content[200_000..200_010]));
+            assert_eq!(
+                (other.status, other.body.as_slice()),
+                (206, &world.content[200_000..200_010])
+            );
         }
     }
 }
@@ -173,7 +179,8 @@ fn a_later_leaf_that_is_not_right_cuts_the_answer_and_is_a_status_for_a_range_of
             world.damage(&world.leaves[50], damage);
             world.assert_cut(&server);
             world.assert_serves(&server);
-            let inside = server.client().get_with(&world.target(), &[("Range", "bytes=5000005-5000009")]);
+            let inside =
+                server.client().get_with(&world.target(), &[("Range", "bytes=5000005-5000009")]);
             world.assert_refused(&inside, damage.status());
         }
     }

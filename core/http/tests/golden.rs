@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Server, golden, limits};
 use coldfront::Verify;
+use common::{Server, golden, limits};
 
 /// The checks themselves, which another road through the server repeats.
 #[path = "golden/checks.rs"]

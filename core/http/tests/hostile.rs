@@ -21,7 +21,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let tree = Tree::new();
-        let note = testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block)).cid;
+        let note =
+            testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block)).cid;
         World { server: Server::over(&tree), tree, note }
     }
 
@@ -105,7 +106,11 @@ fn a_request_with_one_byte_changed_never_disturbs_the_next() {
         let at = random.below(bad.len() as u64) as usize;
         bad[at] = random.below(256) as u8;
         let answer = world.tell(&bad);
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&bad));
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1."),
+            "{:?}",
+            String::from_utf8_lossy(&bad)
+        );
     }
 }
 
@@ -141,7 +146,9 @@ fn no_path_leads_out_of_the_namespace() {
         let answer = client.get(&path);
         assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
         let text = answer.text();
-        assert!(!text.contains("a secret") && !text.contains("root:") && !text.contains("next-to-last"));
+        assert!(
+            !text.contains("a secret") && !text.contains("root:") && !text.contains("next-to-last")
+        );
     }
 }
 
@@ -171,7 +178,14 @@ fn a_digest_longer_than_any_or_of_no_length_is_400_or_404() {
     let world = World::new();
     let mut client = world.server.client();
     // base16: version 1, raw, then hash function and length that do not fit what follows.
-    for root in ["f01551220", "f0155122000", "f01551200", "f015500ff01", "f0155ffffffffffffffffff01", "f01550000"] {
+    for root in [
+        "f01551220",
+        "f0155122000",
+        "f01551200",
+        "f015500ff01",
+        "f0155ffffffffffffffffff01",
+        "f01550000",
+    ] {
         let answer = client.get(&format!("/ipfs/{root}"));
         assert!(matches!(answer.status, 200 | 400 | 404), "{root}: {}", answer.status);
         assert!(answer.status != 200 || answer.body.is_empty(), "{root}");

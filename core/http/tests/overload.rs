@@ -97,8 +97,7 @@ impl World {
         let tree = Tree::new();
         let warm = film(&tree, &tree::content(1000, 99));
         let archive = Archive::open(&tree.options()).unwrap();
-        let source =
-            Arc::new(Gated { archive, gate: Mutex::default(), opened: Condvar::new() });
+        let source = Arc::new(Gated { archive, gate: Mutex::default(), opened: Condvar::new() });
         let sources = [("gated".to_owned(), source.clone() as Arc<dyn BlockSource>)];
         let repo = Repo::from_sources(sources, &RepoOptions::default());
         let world = World { server: Server::start(repo, limits), source, warm: warm.target, tree };
@@ -212,7 +211,8 @@ fn one_listing_too_many_is_503_and_files_are_served_beside_it() {
     .unwrap();
     let made = Made { cid: *below.cid(), size: 0, tsize: 1 };
     let root = testing::shard_block(256, &[(1, "", made), (2, "near", leaf)]);
-    let root = Block::verified(testing::cid_of(coldfront::block::DAG_PB, &root), root.into()).unwrap();
+    let root =
+        Block::verified(testing::cid_of(coldfront::block::DAG_PB, &root), root.into()).unwrap();
     world.tree.put(&below);
     world.tree.put(&root);
     world.source.hold(below.cid());
@@ -330,7 +330,8 @@ fn work_that_waits_for_a_thread_is_not_begun_when_its_client_is_gone() {
 
 #[test]
 fn a_client_that_never_ends_its_head_is_cut_off() {
-    let world = World::new(Limits { head_time: SHORT, idle_time: LONG, stall_time: LONG, ..limits() });
+    let world =
+        World::new(Limits { head_time: SHORT, idle_time: LONG, stall_time: LONG, ..limits() });
     let mut silent = world.server.client();
     assert_cut_after(&mut silent, SHORT / 2);
     let mut half = world.server.client();
@@ -352,7 +353,8 @@ fn a_client_that_never_ends_its_head_is_cut_off() {
 
 #[test]
 fn a_pause_between_requests_is_granted_until_it_is_too_long() {
-    let world = World::new(Limits { head_time: LONG, idle_time: SHORT, stall_time: LONG, ..limits() });
+    let world =
+        World::new(Limits { head_time: LONG, idle_time: SHORT, stall_time: LONG, ..limits() });
     let mut client = world.server.client();
     for _ in 0..3 {
         assert_eq!(client.get(&world.warm).status, 200);
@@ -466,7 +468,8 @@ fn at_the_end_answers_under_way_complete_and_nobody_new_gets_in() {
 
 #[test]
 fn at_the_end_connections_without_a_request_are_closed_at_once() {
-    let mut world = World::new(Limits { drain_time: LONG, head_time: LONG, idle_time: LONG, ..limits() });
+    let mut world =
+        World::new(Limits { drain_time: LONG, head_time: LONG, idle_time: LONG, ..limits() });
     let mut idle = world.server.client();
     assert_eq!(idle.get(&world.warm).status, 200);
     let mut unused = world.server.client();

@@ -94,7 +94,8 @@ fn a_root_that_is_no_cid_is_400_and_named_with_its_path() {
     let world = World::new();
     let answer = world.server.get("/ipfs/QmInvalidCID");
     assert_error(&answer, 400, "invalid path \"/ipfs/QmInvalidCID\"");
-    let missing = world.server.get("/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi");
+    let missing =
+        world.server.get("/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi");
     assert_error(&missing, 404, "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi");
 }
 
@@ -119,7 +120,12 @@ fn a_path_is_decoded_once() {
 #[test]
 fn dot_segments_and_doubled_slashes_are_resolved_after_decoding() {
     let world = World::new();
-    for path in ["folder/../note.txt", "folder/%2E%2E/note.txt", ".//./note.txt", "folder%2F..%2Fnote%2Etxt"] {
+    for path in [
+        "folder/../note.txt",
+        "folder/%2E%2E/note.txt",
+        ".//./note.txt",
+        "folder%2F..%2Fnote%2Etxt",
+    ] {
         assert_eq!(world.get(path).text(), "a note\n", "{path}");
     }
     // What climbs out of the namespace is another address, never a file of this machine.
@@ -143,7 +149,10 @@ fn a_directory_without_its_slash_is_301_to_it_with_the_query_as_it_came() {
     let tag = format!("\"{}\"", world.folder);
     assert_eq!(world.get_with("folder", &[("If-None-Match", &tag)]).status, 301);
     // A redirect to another host cannot be made from a path.
-    assert_ne!(world.server.get("//evil.example/ipfs").header("location"), Some("//evil.example/ipfs/"));
+    assert_ne!(
+        world.server.get("//evil.example/ipfs").header("location"),
+        Some("//evil.example/ipfs/")
+    );
 }
 
 #[test]
@@ -245,7 +254,10 @@ fn a_format_that_is_not_served_is_406_and_an_unknown_type_in_accept_is_no_wish()
     let world = World::new();
     assert_error(&world.get("note.txt?format=car"), 406, "?format=raw");
     assert_error(&world.get_with("note.txt", &[("Accept", "application/x-tar")]), 406, "x-tar");
-    assert_eq!(world.get_with("note.txt", &[("Accept", "image/webp,*/*;q=0.8")]).text(), "a note\n");
+    assert_eq!(
+        world.get_with("note.txt", &[("Accept", "image/webp,*/*;q=0.8")]).text(),
+        "a note\n"
+    );
 }
 
 // Conditions and caching.
@@ -259,7 +271,9 @@ fn if_none_match_is_a_list_compared_weakly_and_304_repeats_the_headers() {
     for field in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".into()] {
         let answer = world.get_with("film.mp4", &[("If-None-Match", &field)]);
         assert_eq!((answer.status, answer.body.len()), (304, 0), "{field}");
-        for name in ["etag", "cache-control", "x-ipfs-path", "x-ipfs-roots", "access-control-allow-origin"] {
+        for name in
+            ["etag", "cache-control", "x-ipfs-path", "x-ipfs-roots", "access-control-allow-origin"]
+        {
             assert_eq!(answer.expect(name), whole.expect(name), "{field}");
         }
     }
@@ -272,7 +286,10 @@ fn if_none_match_is_a_list_compared_weakly_and_304_repeats_the_headers() {
 fn a_listing_is_known_by_its_own_tag_and_by_that_of_its_directory() {
     let world = World::new();
     let own = world.get("folder/").expect("etag").to_owned();
-    assert!(own.starts_with("\"DirIndex-") && own.ends_with(&format!("_CID-{}\"", world.folder)), "{own}");
+    assert!(
+        own.starts_with("\"DirIndex-") && own.ends_with(&format!("_CID-{}\"", world.folder)),
+        "{own}"
+    );
     for tag in [own, format!("\"{}\"", world.folder), format!("W/\"{}\"", world.folder)] {
         assert_eq!(world.get_with("folder/", &[("If-None-Match", &tag)]).status, 304, "{tag}");
     }
@@ -433,7 +450,11 @@ fn filename_names_the_file_and_its_type_and_download_saves_it() {
     let disposition = shown.expect("content-disposition");
     assert_eq!(disposition, "inline; filename=\"t__.html\"; filename*=UTF-8''t%D1%82%22.html");
     assert_eq!(get("download=true").expect("content-disposition"), "attachment");
-    assert!(get("download=true&filename=n").expect("content-disposition").starts_with("attachment; filename=\"n\""));
+    assert!(
+        get("download=true&filename=n")
+            .expect("content-disposition")
+            .starts_with("attachment; filename=\"n\"")
+    );
     assert_eq!(world.server.get(&target).header("content-disposition"), None);
 }
 
@@ -466,7 +487,14 @@ fn cors_is_on_every_answer_and_options_says_what_may_be_asked() {
         assert_eq!(answer.expect("access-control-allow-methods"), "GET, HEAD, OPTIONS");
         let allowed = answer.expect("access-control-allow-headers");
         assert_eq!(allowed, "Content-Type, Range, User-Agent, X-Requested-With");
-        for name in ["Content-Length", "Content-Range", "X-Chunked-Output", "X-Ipfs-Path", "X-Ipfs-Roots", "X-Stream-Output"] {
+        for name in [
+            "Content-Length",
+            "Content-Range",
+            "X-Chunked-Output",
+            "X-Ipfs-Path",
+            "X-Ipfs-Roots",
+            "X-Stream-Output",
+        ] {
             assert!(answer.expect("access-control-expose-headers").contains(name));
         }
     }
@@ -581,7 +609,10 @@ fn connection_close_and_http_1_0_end_with_the_answer() {
     }
     let mut kept = world.server.client();
     for _ in 0..2 {
-        kept.send(format!("GET {} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", world.at("note.txt")));
+        kept.send(format!(
+            "GET {} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            world.at("note.txt")
+        ));
         assert_eq!(kept.response("GET").unwrap().text(), "a note\n");
     }
 }
@@ -598,7 +629,8 @@ fn a_body_in_a_request_is_not_taken_for_the_next_request() {
     let world = World::new();
     let mut client = world.server.client();
     let smuggled = request("GET", &world.at("film.mp4"), &[]);
-    let mut bytes = request("GET", &world.at("note.txt"), &[("Content-Length", &smuggled.len().to_string())]);
+    let mut bytes =
+        request("GET", &world.at("note.txt"), &[("Content-Length", &smuggled.len().to_string())]);
     bytes.extend(&smuggled);
     client.send(bytes);
     assert_eq!(client.response("GET").unwrap().text(), "a note\n");

@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common;
 #[path = "golden/checks.rs"]
 mod checks;
+mod common;
 
 use std::path::Path;
 

@@ -396,9 +396,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_has_32_bits() {
-        let message = [&FILE[..], &[0x38, 0xa4, 0x83, 0x80, 0x80, 0x10]].concat();
-        assert_eq!(UnixFsData::parse(&message).unwrap().mode, Some(0o644));
+    fn a_mode_and_a_type_have_32_bits() {
+        let message = [0x08, 0x82, 0x80, 0x80, 0x80, 0x10, 0x38, 0xa4, 0x83, 0x80, 0x80, 0x10];
+        let parsed = UnixFsData::parse(&message).unwrap();
+        assert_eq!((parsed.data_type, parsed.mode), (DataType::File, Some(0o644)));
+    }
+
+    #[test]
+    fn only_the_last_type_must_be_a_known_one() {
+        assert!(UnixFsData::parse(&[0x08, 9, 0x08, 2]).is_ok());
+        let error = UnixFsData::parse(&[0x08, 2, 0x08, 9]).unwrap_err();
+        assert_eq!(error, fault(2, PbFault::UnknownType(9)));
     }
 
     #[test]

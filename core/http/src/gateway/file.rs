@@ -135,7 +135,8 @@ impl Gateway {
             }
             RangeAnswer::Multi(ranges) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                let parts = Multipart::new(ranges, size, content.media_type, content.etag.as_bytes());
+                let parts =
+                    Multipart::new(ranges, size, content.media_type, content.etag.as_bytes());
                 self.describe(response.headers_mut(), &parts.content_type(), parts.len());
                 *response.body_mut() = self.multipart(wanted, content, &parts).await?;
             }
@@ -183,8 +184,7 @@ impl Gateway {
             return Ok(Body::empty());
         }
         let read_ahead = self.limits.read_ahead;
-        let mut body =
-            FileBody::new(self.bridge.clone(), self.buffers.clone(), read_ahead, parts);
+        let mut body = FileBody::new(self.bridge.clone(), self.buffers.clone(), read_ahead, parts);
         body.prime().await?;
         Ok(Body::file(body))
     }

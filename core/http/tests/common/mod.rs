@@ -130,7 +130,8 @@ pub(crate) struct Response {
 impl Response {
     /// The value of a header that may come once. The name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = values.next();
         assert!(values.next().is_none(), "{name} comes twice: {:?}", self.headers);
         value
@@ -138,7 +139,8 @@ impl Response {
 
     /// The value of a header that must be there.
     pub(crate) fn expect(&self, name: &str) -> &str {
-        self.header(name).unwrap_or_else(|| panic!("no {name} in {} {:?}", self.status, self.headers))
+        self.header(name)
+            .unwrap_or_else(|| panic!("no {name} in {} {:?}", self.status, self.headers))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -366,7 +368,8 @@ pub(crate) struct Random(pub(crate) u64);
 impl Random {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // Knuth's constants; the high half is the good one.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound.max(1)
     }
 }

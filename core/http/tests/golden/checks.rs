@@ -91,7 +91,11 @@ pub(crate) fn descriptions(golden: &Golden, server: &Server) {
         let (cid, answer) = (&cids[&file.name], client.get(&target));
         let tag = format!("\"{cid}\"");
         assert_eq!(answer.expect("etag"), tag, "{target}");
-        assert_eq!(answer.expect("cache-control"), "public, max-age=29030400, immutable", "{target}");
+        assert_eq!(
+            answer.expect("cache-control"),
+            "public, max-age=29030400, immutable",
+            "{target}"
+        );
         assert_eq!(answer.expect("accept-ranges"), "bytes", "{target}");
         assert_eq!(answer.expect("x-ipfs-roots"), roots(&cids, &file.name), "{target}");
         let path = unescaped(&target);
@@ -126,7 +130,11 @@ pub(crate) fn ranges(golden: &Golden, server: &Server) {
         let whole = client.get(&target);
         if file.size == 0 {
             let answer = client.get_with(&target, &[("Range", "bytes=0-")]);
-            assert_eq!((answer.status, answer.expect("content-range")), (416, "bytes */0"), "{target}");
+            assert_eq!(
+                (answer.status, answer.expect("content-range")),
+                (416, "bytes */0"),
+                "{target}"
+            );
             continue;
         }
         single_ranges(&mut client, &target, &whole, &mut random);
@@ -147,7 +155,11 @@ fn single_ranges(client: &mut Client, target: &str, whole: &Response, random: &m
     ] {
         let answer = client.get_with(target, &[("Range", &range)]);
         assert_eq!(answer.status, 206, "{target} {range}");
-        assert_eq!(answer.expect("content-range"), format!("bytes {from}-{}/{size}", to - 1), "{target}");
+        assert_eq!(
+            answer.expect("content-range"),
+            format!("bytes {from}-{}/{size}", to - 1),
+            "{target}"
+        );
         assert!(answer.body == whole.body[from as usize..to as usize], "{target} {range}");
         for name in ["etag", "content-type", "cache-control", "accept-ranges", "x-ipfs-roots"] {
             assert_eq!(answer.expect(name), whole.expect(name), "{target} {range}: {name}");

@@ -49,10 +49,10 @@ function requestsForFile(path, place, known) {
   const get = (kind, range, extra) => ({ kind, path, headers: { ...(range ? { range: `bytes=${range}` } : {}), ...extra } })
   const list = [{ ...get('file'), known }, { kind: 'head', method: 'HEAD', path, headers: {} }]
   const middle = Math.floor(size / 2)
-  const ranges = ['0-0', '0-99', `${middle}-${middle + 99}`, `${middle}-`, '-1', '-100', `${size - 1}-`, `${size}-`, `0-${size + 10}`, `${Math.max(size - 50, 0)}-${size + 50}`, '-0', `-${size + 1}`]
+  const ranges = ['0-0', '0-99', `${middle}-${middle + 99}`, `${middle}-`, '-1', '-100', `${Math.max(size - 1, 0)}-`, `${size}-`, `0-${size + 10}`, `${Math.max(size - 50, 0)}-${size + 50}`, '-0', `-${size + 1}`]
   if (size > 262144) ranges.push('262143-262144', '262144-262144', `262100-${Math.min(size, 700000)}`)
   for (const range of new Set(ranges)) list.push({ ...get('range', range), place, size, part: partOf(range, size), expectError: partOf(range, size) === null })
-  list.push(get('several ranges', '0-1,4-5'))
+  list.push({ ...get('several ranges', '0-1,4-5'), size })
   for (const bad of ['x', '5-2', '', '-']) list.push({ kind: 'malformed range', path, known, headers: { range: `bytes=${bad}` } })
   list.push({ kind: 'head with range', method: 'HEAD', path, headers: { range: 'bytes=0-1' } })
   return list
@@ -72,10 +72,11 @@ function allRequests() {
   }
   for (const place of Object.keys(expected.links)) list.push({ kind: 'symlink', path: address(place), headers: {} })
   for (const [place, entries] of Object.entries(expected.listings)) {
-    const page = entries.some(({ name, type }) => name === 'index.html' && type === 'file')
-    list.push({ kind: page ? 'index page' : 'listing', path: address(place) + '/', headers: {}, entries: page ? undefined : entries })
+    const index = entries.find(({ name }) => name === 'index.html')
+    if (index) list.push({ kind: 'index page', path: address(place) + '/', headers: {}, expectError: index.type !== 'file' })
+    else list.push({ kind: 'listing', path: address(place) + '/', headers: {}, entries })
     list.push({ kind: 'slash', path: address(place), headers: {} })
-    list.push({ kind: 'slash', path: address(place) + '?a=b%20c', headers: {} })
+    list.push({ kind: 'slash with query', path: address(place) + '?a=b%20c', headers: {} })
     list.push({ kind: 'missing name', path: address(place) + '/no-such-name', headers: {}, expectError: true })
   }
   for (const place of Object.keys(expected.disputed)) list.push({ kind: 'disputed', path: address(place), headers: {} })
