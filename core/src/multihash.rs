@@ -417,5 +417,9 @@ mod tests {
         assert_eq!(verify(IDENTITY, &[7; 128], &[7; 128]), Verdict::Match);
         assert_eq!(verify(IDENTITY, &[7; 128], &[7; 129]), Verdict::Mismatch);
         assert_eq!(verify(IDENTITY, &[7; 129], &[7; 129]), Verdict::UnknownFunction);
+        let mut hasher = Hasher::new(IDENTITY, 3).unwrap();
+        hasher.update(b"ab");
+        hasher.update(b"c");
+        assert_eq!(hasher.verdict(b"abc"), Verdict::Match);
     }
 }

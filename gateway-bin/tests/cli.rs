@@ -385,7 +385,7 @@ fn limits_are_lowered_to_the_handles_that_there_are_with_a_warning() {
     let (code, sentence) = ends(&mut with_handles(100));
     assert_eq!(code, 1, "{sentence}");
     assert!(
-        sentence.contains("the system grants 100 open files, expected 112 at least"),
+        sentence.contains("the system grants 100 open files, expected 176 at least"),
         "{sentence}"
     );
 }

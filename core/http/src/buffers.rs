@@ -15,12 +15,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Size of a buffer in bytes: one read of the page cache. Measured against 16 to 256 KiB.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
 
-/// Free buffers that are kept for reuse, at most; those above are given back to the allocator.
-const MAX_FREE: usize = 64;
+/// Free buffers that are kept for reuse, at most; those above are given back to the allocator. Making
+/// one anew costs more than filling it, so this is what some tens of viewers use at a time.
+const MAX_FREE: usize = 128;
 
-/// Buffers that one answer may have on its way while there is room: what hyper gathers for one
-/// vectored write, and one being filled.
-const WINDOW: usize = 8;
+/// Buffers that one answer may have on its way while there is room. Four fill a vectored write with a
+/// leaf; with eight, the buffers of sixteen viewers no longer fit a processor's cache, and each segment
+/// cost a quarter more (`benches/README.md`).
+const WINDOW: usize = 4;
 
 /// The pool: a budget, and buffers to reuse.
 #[derive(Debug)]

@@ -201,3 +201,68 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A connection and its client, with room for four bytes on their way.
+    fn pair(limits: Limits) -> (Timed<DuplexStream>, DuplexStream) {
+        let (ours, client) = duplex(4);
+        (Timed::new(ours, &limits), client)
+    }
+
+    async fn waits(connection: &mut Timed<DuplexStream>) -> bool {
+        tokio::time::timeout(4 * SHORT, connection.read(&mut [0; 4])).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_not_taken_its_answer_is_not_idle() {
+        let limits =
+            Limits { head_time: SHORT, idle_time: SHORT, stall_time: LONG, ..Limits::default() };
+        let (mut connection, mut client) = pair(limits);
+        let answer = tokio::time::timeout(SHORT / 2, connection.write_all(b"an answer"));
+        assert!(answer.await.is_err(), "the client has room for all of it");
+        assert!(waits(&mut connection).await);
+        client.read_exact(&mut [0; 4]).await.unwrap();
+        connection.write_all(b"swer").await.unwrap();
+        let error = connection.read(&mut [0; 4]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_being_answered_has_no_clock() {
+        let limits =
+            Limits { head_time: SHORT, idle_time: SHORT, stall_time: SHORT, ..Limits::default() };
+        let (mut connection, _client) = pair(limits);
+        let mark = connection.busy().begin();
+        assert!(waits(&mut connection).await);
+        drop(mark);
+        assert!(!waits(&mut connection).await);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_to_read_notices_that_an_answer_has_begun_a_pause() {
+        let limits =
+            Limits { head_time: LONG, idle_time: SHORT, stall_time: LONG, ..Limits::default() };
+        let (mut connection, mut client) = pair(limits);
+        client.write_all(b"GET").await.unwrap();
+        connection.read_exact(&mut [0; 3]).await.unwrap();
+        // The order in which hyper may do it: wait for more, then answer, then wait to be woken.
+        let ended = std::future::poll_fn(|cx| {
+            let mut byte = [0; 1];
+            let read = Pin::new(&mut connection).poll_read(cx, &mut ReadBuf::new(&mut byte));
+            if read.is_pending() {
+                let _ = Pin::new(&mut connection).poll_write(cx, b"x");
+            }
+            read
+        });
+        let ended = tokio::time::timeout(LONG / 60, ended).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

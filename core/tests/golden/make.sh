@@ -86,7 +86,7 @@ new_repo() {
 }
 
 start_daemon() {
-  ipfs daemon --offline > "$work/daemon.log" 2>&1 &
+  "$ipfs_program" daemon --offline > "$work/daemon.log" 2>&1 &
   daemon=$!
   for _ in $(seq 200); do
     [ -s "$IPFS_PATH/api" ] && ipfs id >/dev/null 2>&1 && return

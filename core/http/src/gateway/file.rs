@@ -114,7 +114,7 @@ impl Gateway {
         content: &Content<'_>,
         asked: RangeAnswer,
     ) -> Result<Response<Body>, Failure> {
-        let mut response = Response::new(Body::empty());
+        let mut response = headers::answer();
         let size = content.size;
         match asked {
             RangeAnswer::Unsatisfiable => {
@@ -204,7 +204,7 @@ fn symlink(wanted: &Wanted<'_>, found: &Resolved, target: &Bytes) -> Response<Bo
         Precondition::NotModified => headers::status(StatusCode::NOT_MODIFIED),
         Precondition::Failed => return headers::status(StatusCode::PRECONDITION_FAILED),
         Precondition::Proceed => {
-            let mut response = Response::new(Body::empty());
+            let mut response = headers::answer();
             set(response.headers_mut(), CONTENT_TYPE, "inode/symlink");
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(target.len()));
             if !wanted.is_head() {

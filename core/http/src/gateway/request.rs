@@ -86,17 +86,17 @@ fn content_path(target: &Target<'_>) -> Result<ContentPath, Failure> {
             ));
         }
     }
-    let shown = String::from_utf8_lossy(target.path());
+    let shown = || String::from_utf8_lossy(target.path());
     let Some(root) = target.root() else {
         return Err(Failure::new(
             StatusCode::BAD_REQUEST,
-            format!("invalid path \"{shown}\": a CID is missing"),
+            format!("invalid path \"{}\": a CID is missing", shown()),
             "content is under /ipfs/CID and /ipfs/CID/path",
         ));
     };
     let root = String::from_utf8_lossy(root);
     let cid = parse_cid(&root).map_err(|reason| PathError::InvalidCid {
-        path: shown.into_owned(),
+        path: shown().into_owned(),
         root: root.clone().into_owned(),
         reason,
     })?;

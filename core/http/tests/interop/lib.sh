@@ -47,7 +47,8 @@ ipfs() { "$ipfs_program" "$@"; }
 # start_kubo: runs the daemon over $IPFS_PATH, reachable from this machine alone; sets kubo_pid, kubo_api and kubo_gateway.
 start_kubo() {
   rm -f "$IPFS_PATH/api" "$IPFS_PATH/gateway"
-  ipfs daemon --offline > "$folder/kubo.log" 2>&1 &
+  # The program itself, not the function above: the id must be Kubo's, or the end would leave it running.
+  "$ipfs_program" daemon --offline > "$folder/kubo.log" 2>&1 &
   kubo_pid=$!
   for _ in $(seq 300); do
     if [ -s "$IPFS_PATH/gateway" ] && ipfs id >/dev/null 2>&1; then
