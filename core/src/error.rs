@@ -69,6 +69,11 @@ impl StoreError {
             )
         )
     }
+
+    /// The process has no file handle left.
+    pub(crate) fn is_out_of_files(&self) -> bool {
+        matches!(self, StoreError::Archive(coldfront_flatfs::Error::OutOfFiles { .. }))
+    }
 }
 
 /// A path could not be resolved, or a file could not be read.

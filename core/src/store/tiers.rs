@@ -125,7 +125,15 @@ impl Tiers {
                 Err(_) => self.files.remove(key.as_slice()),
             }
         }
-        self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()))
+        let locate = || self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
+        match locate() {
+            // The handles are ours: files held open only because they may be read again make room.
+            Err(error) if error.is_out_of_files() => {
+                self.files.clear();
+                locate()
+            }
+            answer => answer,
+        }
     }
 
     /// The first tier's answer that is one. When there is none: the first error, but rather one that
@@ -368,4 +376,43 @@ fn read_bounded(cid: &Cid, mut extent: Extent) -> Result<Bytes, StoreError> {
     let mut data = Vec::new();
     extent.read_to_end(&mut data)?;
     Ok(Bytes::from(data))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::block::Block;
+
+    /// Has no file handle left, until it was asked once.
+    #[derive(Debug, Default)]
+    struct OnceOutOfFiles(AtomicBool);
+
+    impl BlockSource for OnceOutOfFiles {
+        fn get(&self, _: &Cid) -> Result<Option<Block>, StoreError> {
+            Ok(None)
+        }
+
+        fn locate(&self, _: &Cid) -> Result<Option<Located>, StoreError> {
+            if self.0.swap(true, Ordering::Relaxed) {
+                return Ok(Some(Located::Bytes(Bytes::from_static(b"x"))));
+            }
+            let source = std::io::Error::other("too many open files");
+            Err(coldfront_flatfs::Error::OutOfFiles { source }.into())
+        }
+
+        fn size(&self, _: &Cid) -> Result<Option<u64>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn without_a_file_handle_the_open_files_are_closed_and_the_block_is_asked_for_again() {
+        let source: Arc<dyn BlockSource> = Arc::new(OnceOutOfFiles::default());
+        let tiers = Tiers::new([("a".into(), source)], Verify::Off, &TierLimits::default());
+        let cid = "bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy".parse().unwrap();
+        assert!(tiers.locate(&cid).unwrap().is_some());
+    }
 }

@@ -184,7 +184,7 @@ impl<'a> Builder<'a> {
     }
 
     fn keep(&mut self, codec: u64, block: Vec<u8>) -> Cid {
-        if block.len() <= self.plan.inline {
+        if self.plan.inline > 0 && block.len() <= self.plan.inline {
             return identity_cid(codec, &block);
         }
         keep(codec, block, self.plan.cid_v0, self.put)
@@ -328,5 +328,10 @@ mod tests {
         let plan = FilePlan { chunk: 16, inline: 32, ..FilePlan::default() };
         let (root, blocks) = made(&[1; 100], &plan);
         assert_eq!((root.size, blocks), (100, 1));
+        assert_ne!(
+            made(b"", &FilePlan::default()).0.cid,
+            identity_cid(RAW, b""),
+            "without `inline` none do"
+        );
     }
 }
