@@ -130,14 +130,16 @@ mod tests {
 
     #[test]
     fn bytes_that_do_not_hash_to_the_cid_make_no_block() {
-        let cid: Cid = "bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy".parse().unwrap();
+        let cid: Cid =
+            "bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy".parse().unwrap();
         assert!(Block::verified(cid, Bytes::from_static(b"foo")).is_ok());
         assert!(Block::verified(cid, Bytes::from_static(b"fop")).is_err());
     }
 
     #[test]
     fn cid_versions_share_one_key() {
-        let v1: Cid = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi".parse().unwrap();
+        let v1: Cid =
+            "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi".parse().unwrap();
         let v0 = Cid::new_v0(*v1.hash()).unwrap();
         assert_eq!(MultihashBytes::of(&v0).as_slice(), MultihashBytes::of(&v1).as_slice());
         assert_eq!(MultihashBytes::of(&v0).as_slice().len(), 34);

@@ -10,7 +10,9 @@ use crate::block::Cid;
 #[non_exhaustive]
 pub enum StoreError {
     /// The bytes held under a CID do not hash to it (or are shorter or longer than its parent says).
-    #[error("block {cid} in {place} is corrupt: its bytes do not hash to its CID; restore the file or remove it")]
+    #[error(
+        "block {cid} in {place} is corrupt: its bytes do not hash to its CID; restore the file or remove it"
+    )]
     Corrupt {
         /// The block that was asked for.
         cid: Cid,
@@ -18,7 +20,9 @@ pub enum StoreError {
         place: String,
     },
     /// The hash function is not on Kubo's list, so nothing can be said about the bytes.
-    #[error("block {cid} uses hash function 0x{code:x}, which cannot be verified; serve it with verification off, or not at all")]
+    #[error(
+        "block {cid} uses hash function 0x{code:x}, which cannot be verified; serve it with verification off, or not at all"
+    )]
     UnknownHash {
         /// The block that was asked for.
         cid: Cid,
@@ -65,7 +69,8 @@ impl StoreError {
         matches!(
             self,
             StoreError::Archive(
-                coldfront_flatfs::Error::Unavailable { .. } | coldfront_flatfs::Error::OutOfFiles { .. }
+                coldfront_flatfs::Error::Unavailable { .. }
+                    | coldfront_flatfs::Error::OutOfFiles { .. }
             )
         )
     }

@@ -51,9 +51,15 @@ impl NodeSource {
     pub(crate) fn new(tiers: Tiers, cache_bytes: u64) -> Self {
         let items = usize::try_from(cache_bytes / TYPICAL_NODE).unwrap_or(usize::MAX).max(16);
         let mut options = OptionsBuilder::new();
-        options.shards(CACHE_PARTS).estimated_items_capacity(items).weight_capacity(cache_bytes.max(1));
+        options
+            .shards(CACHE_PARTS)
+            .estimated_items_capacity(items)
+            .weight_capacity(cache_bytes.max(1));
         let options = options.build();
-        #[expect(clippy::unwrap_used, reason = "both capacities, all that the builder asks for, are set")]
+        #[expect(
+            clippy::unwrap_used,
+            reason = "both capacities, all that the builder asks for, are set"
+        )]
         let options = options.unwrap();
         let cache = Cache::with_options(
             options,
@@ -106,7 +112,9 @@ impl NodeSource {
                 Some(Head::Leaf(frame)) => Some(Arc::new(Node::File(FileNode::leaf(cid, frame)))),
                 Some(Head::Inner | Head::NeedMore) | None => None,
             }),
-            Some(Located::Bytes(bytes)) => Node::decode(cid, bytes).map(|node| Some(Arc::new(node))),
+            Some(Located::Bytes(bytes)) => {
+                Node::decode(cid, bytes).map(|node| Some(Arc::new(node)))
+            }
             None => Ok(None),
         }
     }

@@ -47,8 +47,11 @@ impl ContentPath {
 
     /// A path from a root and names. Empty names are left out; `.` and `..` are names like others.
     pub fn with_segments<S: AsRef<[u8]>>(root: Cid, segments: impl IntoIterator<Item = S>) -> Self {
-        let segments =
-            segments.into_iter().filter(|s| !s.as_ref().is_empty()).map(|s| s.as_ref().into()).collect();
+        let segments = segments
+            .into_iter()
+            .filter(|s| !s.as_ref().is_empty())
+            .map(|s| s.as_ref().into())
+            .collect();
         ContentPath { root, segments }
     }
 
@@ -179,7 +182,10 @@ mod tests {
     #[test]
     fn a_bad_root_names_the_path_and_the_root() {
         let error = "/ipfs/QmInvalidCID/x".parse::<ContentPath>().unwrap_err().to_string();
-        assert!(error.starts_with("invalid path \"/ipfs/QmInvalidCID/x\": \"QmInvalidCID\""), "{error}");
+        assert!(
+            error.starts_with("invalid path \"/ipfs/QmInvalidCID/x\": \"QmInvalidCID\""),
+            "{error}"
+        );
         assert!("/ipns/x".parse::<ContentPath>().is_err());
         assert!("".parse::<ContentPath>().is_err());
         assert!(parse_cid(&"b".repeat(100_000)).is_err());
@@ -189,7 +195,13 @@ mod tests {
     fn a_cid_has_one_spelling_in_each_base_and_nothing_around_it() {
         let cid = parse_cid(ROOT).unwrap();
         let spelled = |base| cid::multibase::encode(base, cid.to_bytes());
-        for base in [Base::Base32Lower, Base::Base32Upper, Base::Base58Btc, Base::Base36Lower, Base::Base64Url] {
+        for base in [
+            Base::Base32Lower,
+            Base::Base32Upper,
+            Base::Base58Btc,
+            Base::Base36Lower,
+            Base::Base64Url,
+        ] {
             assert_eq!(parse_cid(&spelled(base)).unwrap(), cid);
         }
         let v0 = "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH";

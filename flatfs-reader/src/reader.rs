@@ -321,8 +321,11 @@ mod tests {
             eprintln!("SKIPPED: this file system holds no file of 8 TiB");
             return;
         }
-        let block =
-            BlockFile::new(block.file().try_clone().unwrap(), &fstat(block.file()).unwrap(), block.path());
+        let block = BlockFile::new(
+            block.file().try_clone().unwrap(),
+            &fstat(block.file()).unwrap(),
+            block.path(),
+        );
         let fault = Fault::TooLong { len, max: 1 << 20 };
         assert_eq!(read_whole(&block, 1 << 20), Err(Failure::Fault(fault)));
     }

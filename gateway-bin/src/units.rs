@@ -45,7 +45,7 @@ pub(crate) fn show_time(time: Duration) -> String {
 
 /// In the largest unit that divides it; `None` for zero.
 fn shown(value: u64, units: &[(&str, u64)]) -> Option<String> {
-    let fits = units.iter().filter(|(_, scale)| value >= *scale && value % scale == 0);
+    let fits = units.iter().filter(|(_, scale)| value >= *scale && value.is_multiple_of(*scale));
     let (name, scale) = fits.max_by_key(|(_, scale)| *scale)?;
     Some(format!("{}{name}", value / scale))
 }

@@ -114,7 +114,9 @@ impl http_body::Body for Body {
             next.map(|bytes| {
                 bytes.map(Frame::data).inspect_err(|error| match error {
                     // Each bad copy is told once, by who drains the faults; this is one line a client.
-                    BodyError::Read(read) => tracing::debug!(error = %Causes(read), "answer cut off"),
+                    BodyError::Read(read) => {
+                        tracing::debug!(error = %Causes(read), "answer cut off")
+                    }
                     BodyError::Stopped => tracing::debug!("answer cut off: {error}"),
                 })
             })
@@ -414,10 +416,7 @@ fn fetch(
 }
 
 /// Fills buffers from the front of an extent, in one read if the system is willing.
-fn read_into(
-    extent: &mut Extent,
-    mut buffers: Vec<Buffer>,
-) -> Result<VecDeque<Bytes>, StoreError> {
+fn read_into(extent: &mut Extent, mut buffers: Vec<Buffer>) -> Result<VecDeque<Bytes>, StoreError> {
     let mut room = usize::try_from(extent.len()).unwrap_or(usize::MAX);
     let mut slices = Vec::with_capacity(buffers.len());
     for buffer in &mut buffers {

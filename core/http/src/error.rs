@@ -55,7 +55,11 @@ impl From<TargetError> for Failure {
 
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
-        Failure::new(StatusCode::BAD_REQUEST, error.to_string(), "check the CID for missing characters")
+        Failure::new(
+            StatusCode::BAD_REQUEST,
+            error.to_string(),
+            "check the CID for missing characters",
+        )
     }
 }
 
@@ -77,9 +81,11 @@ impl From<ReadError> for Failure {
                 what,
                 "this gateway serves what it stores and does not search elsewhere",
             ),
-            ReadError::NoLink { .. } | ReadError::NotADirectory(_) => {
-                Failure::new(StatusCode::NOT_FOUND, what, "check the path, upper and lower case included")
-            }
+            ReadError::NoLink { .. } | ReadError::NotADirectory(_) => Failure::new(
+                StatusCode::NOT_FOUND,
+                what,
+                "check the path, upper and lower case included",
+            ),
             ReadError::UnsupportedCodec { .. } => Failure::new(
                 StatusCode::NOT_IMPLEMENTED,
                 what,

@@ -96,7 +96,8 @@ impl Extent {
         if wanted == 0 {
             return Ok(0);
         }
-        let n = self.block.file().read_vectored_at(bufs, self.offset).map_err(|e| self.failed(e))?;
+        let n =
+            self.block.file().read_vectored_at(bufs, self.offset).map_err(|e| self.failed(e))?;
         self.consume(n.min(left), wanted)
     }
 

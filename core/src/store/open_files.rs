@@ -90,7 +90,10 @@ impl OpenBlock {
 
 impl std::fmt::Debug for OpenBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenBlock").field("path", &self.file.path()).field("len", &self.file.len()).finish()
+        f.debug_struct("OpenBlock")
+            .field("path", &self.file.path())
+            .field("len", &self.file.len())
+            .finish()
     }
 }
 
@@ -130,7 +133,8 @@ impl OpenFiles {
     /// and an archive can be unmounted. Walks the cache once; no system call but `close`.
     pub(crate) fn close_idle(&self, seconds: u32) {
         let now = self.now();
-        self.files.retain(|_, block| now.saturating_sub(block.used.load(Ordering::Relaxed)) < seconds);
+        self.files
+            .retain(|_, block| now.saturating_sub(block.used.load(Ordering::Relaxed)) < seconds);
     }
 
     /// Closes everything: the disk below went away, or may be another one now.

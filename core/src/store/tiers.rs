@@ -125,7 +125,8 @@ impl Tiers {
                 Err(_) => self.files.remove(key.as_slice()),
             }
         }
-        let locate = || self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
+        let locate =
+            || self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
         match locate() {
             // The handles are ours: files held open only because they may be read again make room.
             Err(error) if error.is_out_of_files() => {
@@ -150,7 +151,8 @@ impl Tiers {
                 Ok(None) => {}
                 Err(error) => {
                     self.report(tier, cid, &error);
-                    if worst.as_ref().is_none_or(|e| !e.is_unavailable() && error.is_unavailable()) {
+                    if worst.as_ref().is_none_or(|e| !e.is_unavailable() && error.is_unavailable())
+                    {
                         worst = Some(error);
                     }
                 }

@@ -152,10 +152,8 @@ fn find_in_shards(root: &ShardNode, name: &[u8], fetch: Fetch<'_>) -> Result<Fou
             Some(Node::Shard(shard)) => shard,
             Some(other) => return Err(not_a_shard(other)),
         };
-        let slot = node
-            .shard()?
-            .lookup(&hash, depth)
-            .map_err(|e| ReadError::undecodable(&node.cid, e))?;
+        let slot =
+            node.shard()?.lookup(&hash, depth).map_err(|e| ReadError::undecodable(&node.cid, e))?;
         let child = match slot {
             Slot::Absent => return Ok(Found::Nothing),
             Slot::Entry(link) if link.name == Some(name) => {
@@ -173,7 +171,10 @@ fn find_in_shards(root: &ShardNode, name: &[u8], fetch: Fetch<'_>) -> Result<Fou
 }
 
 fn not_a_shard(node: &Node) -> ReadError {
-    ReadError::undecodable(node.cid(), "its parent is a HAMT shard and links to it as to one, but it is not")
+    ReadError::undecodable(
+        node.cid(),
+        "its parent is a HAMT shard and links to it as to one, but it is not",
+    )
 }
 
 /// What a slot of a shard leads to.
@@ -226,9 +227,7 @@ impl Listing {
     pub(crate) fn new(nodes: Arc<NodeSource>, directory: Arc<Node>) -> Result<Self, ReadError> {
         let walk = match &*directory {
             Node::Directory(_) => Walk::Plain(directory, 0),
-            Node::Shard(root) => {
-                Walk::Shards(vec![root.below()?.into_iter()], root.max_depth()?)
-            }
+            Node::Shard(root) => Walk::Shards(vec![root.below()?.into_iter()], root.max_depth()?),
             other => return Err(ReadError::NotADirectory(*other.cid())),
         };
         Ok(Listing { nodes, walk })

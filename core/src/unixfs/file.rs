@@ -146,7 +146,9 @@ impl FileReader {
         let mut extents = Vec::new();
         let mut bytes = 0;
         // Leaves that come as bytes were read to be verified, which warms them as well; they count too.
-        for piece in std::iter::from_fn(|| ahead.next_piece()).take(MAX_WARM_LEAVES).map_while(Result::ok) {
+        for piece in
+            std::iter::from_fn(|| ahead.next_piece()).take(MAX_WARM_LEAVES).map_while(Result::ok)
+        {
             if let Piece::Extent(extent) = piece {
                 bytes += extent.len();
                 extents.push(extent);
@@ -325,7 +327,8 @@ fn holds(found: &Located, frame: Option<&LeafFrame>, size: u64) -> bool {
 }
 
 fn not_as_told(cid: &Cid, len: u64, told: u64) -> ReadError {
-    let reason = format!("it has {len} bytes, expected {told} as its parent or an earlier copy says");
+    let reason =
+        format!("it has {len} bytes, expected {told} as its parent or an earlier copy says");
     ReadError::undecodable(cid, reason)
 }
 

@@ -47,7 +47,9 @@ impl Node {
         };
         let data = UnixFsData::parse(message).map_err(|e| ReadError::undecodable(cid, e))?;
         match data.data_type {
-            DataType::File | DataType::Raw => FileNode::decode(cid, &block, &pb, &data).map(Node::File),
+            DataType::File | DataType::Raw => {
+                FileNode::decode(cid, &block, &pb, &data).map(Node::File)
+            }
             DataType::Directory => {
                 Ok(Node::Directory(DirectoryNode::new(cid, Links::of(&block, &pb))))
             }
@@ -150,7 +152,13 @@ impl FileNode {
 
     /// A dag-pb leaf whose block has not been read beyond its head.
     pub(crate) fn leaf(cid: &Cid, frame: LeafFrame) -> Self {
-        FileNode { cid: *cid, size: frame.data_len, mode: None, mtime: None, body: Body::Leaf(frame) }
+        FileNode {
+            cid: *cid,
+            size: frame.data_len,
+            mode: None,
+            mtime: None,
+            body: Body::Leaf(frame),
+        }
     }
 
     fn decode(
@@ -166,8 +174,9 @@ impl FileNode {
             let reason = format!("it has {links} links but {sizes} block sizes");
             return Err(ReadError::undecodable(cid, reason));
         }
-        let ends = ends(inline.len() as u64, data.blocksizes())
-            .ok_or_else(|| ReadError::undecodable(cid, "its sizes add up to more than 2^64 bytes"))?;
+        let ends = ends(inline.len() as u64, data.blocksizes()).ok_or_else(|| {
+            ReadError::undecodable(cid, "its sizes add up to more than 2^64 bytes")
+        })?;
         let size = ends.last().copied().unwrap_or(inline.len() as u64);
         if let Some(claimed) = data.filesize.filter(|claimed| *claimed != size) {
             let reason = format!("it claims {claimed} bytes but its parts have {size}");

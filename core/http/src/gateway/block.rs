@@ -8,10 +8,10 @@ use coldfront::{Cid, ContentPath, Node, Resolved};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Response};
 
+use super::Gateway;
 use super::disposition::{self, Disposition};
 use super::file::Content;
 use super::request::Wanted;
-use super::Gateway;
 use crate::body::Body;
 use crate::error::Failure;
 
@@ -37,15 +37,14 @@ impl Gateway {
             disposition: Some(self.attachment(wanted, &cid)),
         };
         let mut response = self.content(wanted, found, content).await?;
-        response
-            .headers_mut()
-            .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
     }
 
     fn attachment(&self, wanted: &Wanted<'_>, cid: &Cid) -> HeaderValue {
         let asked = wanted.target.query().get("filename").filter(|name| !name.is_empty());
-        let name = asked.map_or_else(|| format!("{cid}.bin").into_bytes(), |name| name.into_owned());
+        let name =
+            asked.map_or_else(|| format!("{cid}.bin").into_bytes(), |name| name.into_owned());
         disposition::header(Disposition::Attachment, Some(&name))
     }
 }

@@ -110,11 +110,7 @@ pub(super) fn options() -> Response<Body> {
 }
 
 pub(super) fn method_not_allowed() -> Failure {
-    Failure::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this gateway only reads",
-        "use GET or HEAD",
-    )
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this gateway only reads", "use GET or HEAD")
 }
 
 /// A failure as an answer: text, or a small page for a browser; never to be stored.

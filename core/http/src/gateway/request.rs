@@ -124,13 +124,17 @@ fn format(headers: &HeaderMap, target: &Target<'_>) -> Result<Format, Failure> {
             _ => Err(not_served(&String::from_utf8_lossy(&name))),
         };
     }
-    for member in headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
+    for member in
+        headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','))
+    {
         let media_type = member.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         match media_type.to_ascii_lowercase().as_slice() {
             b"application/vnd.ipld.raw" => return Ok(Format::Raw),
             b"application/json" => return Ok(Format::Json),
             b"text/html" | b"*/*" => return Ok(Format::Default),
-            b"application/x-tar" | b"application/cbor" => return Err(not_served(&lossy(media_type))),
+            b"application/x-tar" | b"application/cbor" => {
+                return Err(not_served(&lossy(media_type)));
+            }
             other if other.starts_with(b"application/vnd.ip") => {
                 return Err(not_served(&lossy(media_type)));
             }
@@ -192,15 +196,24 @@ mod tests {
     #[test]
     fn the_format_parameter_beats_accept() {
         assert_eq!(format_of("/ipfs/CID?format=raw", "text/html"), Ok(Format::Raw));
-        assert_eq!(format_of("/ipfs/CID?format=json", "application/vnd.ipld.raw"), Ok(Format::Json));
+        assert_eq!(
+            format_of("/ipfs/CID?format=json", "application/vnd.ipld.raw"),
+            Ok(Format::Json)
+        );
         assert_eq!(format_of("/ipfs/CID?format=car", "*/*"), Err(StatusCode::NOT_ACCEPTABLE));
     }
 
     #[test]
     fn accept_is_a_list_in_any_case() {
-        assert_eq!(format_of("/ipfs/CID", "image/webp, APPLICATION/vnd.ipld.RAW;q=0.5"), Ok(Format::Raw));
+        assert_eq!(
+            format_of("/ipfs/CID", "image/webp, APPLICATION/vnd.ipld.RAW;q=0.5"),
+            Ok(Format::Raw)
+        );
         assert_eq!(format_of("/ipfs/CID", "image/webp, */*"), Ok(Format::Default));
-        assert_eq!(format_of("/ipfs/CID", "application/vnd.ipld.car"), Err(StatusCode::NOT_ACCEPTABLE));
+        assert_eq!(
+            format_of("/ipfs/CID", "application/vnd.ipld.car"),
+            Err(StatusCode::NOT_ACCEPTABLE)
+        );
     }
 
     #[test]
