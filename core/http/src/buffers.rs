@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn when_half_of_the_budget_is_taken_each_answer_has_one_buffer() {
-        let pool = Buffers::new(8 * BUFFER_LEN);
+        let pool = Buffers::new(6 * BUFFER_LEN);
         let mut first = Window::new(pool.clone());
         let held: Vec<_> = std::iter::from_fn(|| first.try_take()).collect();
-        assert_eq!(held.len(), 5);
+        assert_eq!(held.len(), WINDOW);
         let mut second = Window::new(pool.clone());
         let one = poll(&mut second);
         assert!(one.is_ready());

@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn a_bad_root_is_a_400_that_names_it() {
-        let request = request("/ipfs/QmInvalidCID/a", None);
+        let request = request("/ipfs/QmInvalid/a", None);
         let failure = Wanted::parse(&request).unwrap_err();
         assert_eq!(failure.status, StatusCode::BAD_REQUEST);
-        assert!(failure.what.contains("invalid path \"/ipfs/QmInvalidCID/a\""), "{}", failure.what);
+        assert!(failure.what.contains("invalid path \"/ipfs/QmInvalid/a\""), "{}", failure.what);
     }
 
     #[test]
