@@ -128,6 +128,10 @@ pub fn parse_cid(text: &str) -> Result<Cid, String> {
     if text.contains('/') {
         return Err("it has a slash".into());
     }
+    // Multibase has a prefix for bytes as they are, NUL; such a CID is no text.
+    if text.starts_with('\0') {
+        return Err("it begins with a NUL byte".into());
+    }
     let cid = Cid::from_str(text).map_err(|e| e.to_string())?;
     if spelled_len(&cid, text) != Some(text.len()) {
         return Err("bytes follow the CID in it".into());
@@ -189,6 +193,11 @@ mod tests {
         assert!("/ipns/x".parse::<ContentPath>().is_err());
         assert!("".parse::<ContentPath>().is_err());
         assert!(parse_cid(&"b".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn bytes_as_they_are_are_no_cid_in_text() {
+        assert!(parse_cid("\0\u{1}\u{16} \u{1}љ").is_err());
     }
 
     #[test]

@@ -263,7 +263,13 @@ fn clients_that_take_nothing_hold_no_more_than_the_memory_for_bytes_in_flight() 
     for client in &mut slow {
         client.send(request("GET", &film.target, &[]));
     }
-    eventually("all memory is taken", || world.server.gateway.stats().bytes_in_flight == BUDGET);
+    // The sockets take some of it first, and that makes room again: until they are full, too.
+    eventually("all memory stays taken", || {
+        (0..20).all(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            world.server.gateway.stats().bytes_in_flight == BUDGET
+        })
+    });
     let start = Instant::now();
     assert_refused(&world.server.get(&world.warm), "all memory for answers is taken");
     assert!(start.elapsed() < PATIENCE / 4, "at once, not when somebody moves");
