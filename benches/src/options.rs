@@ -21,7 +21,7 @@ usage: side_by_side [http|cold|memory|kernel|copies|all]... [options]
   --groups A,B       of http: plain,dag-pb,verify,tmpfs,self (default: all but self, which is nginx against itself)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
-COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 9 GB for all),
+COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 7 GB for all),
 COLDFRONT_BENCH_KUBO the ipfs program, COLDFRONT_BENCH_GATEWAY a built gateway.";
 
 /// One of the things that are measured.

@@ -195,8 +195,8 @@ impl<'a> Target<'a> {
     }
 
     /// `Location` for a directory asked for without its slash: the path encoded anew, a slash, and
-    /// the query byte for byte as it came. Begins with one `/` and an ordinary byte, so it never
-    /// names another host.
+    /// the query byte for byte as it came (what is not ASCII escaped, since a header should not hold
+    /// it). Begins with one `/` and an ordinary byte, so it never names another host.
     pub fn redirect_with_slash(&self) -> Vec<u8> {
         let mut location = Vec::with_capacity(self.path.len() + 1);
         percent_encode(&mut location, &self.path, |byte| byte == b'/' || is_pchar(byte));
@@ -205,7 +205,7 @@ impl<'a> Target<'a> {
         }
         if let Some(query) = self.query.raw {
             location.push(b'?');
-            location.extend_from_slice(query);
+            percent_encode(&mut location, query, |byte| byte.is_ascii_graphic());
         }
         location
     }
@@ -432,6 +432,12 @@ mod tests {
             .segments()
             .map(|segment| String::from_utf8_lossy(segment).into_owned())
             .collect()
+    }
+
+    #[test]
+    fn a_redirect_holds_visible_ascii_only_whatever_the_query_holds() {
+        let target = Target::parse(b"/ipfs/x?a=%20\x88\x99").unwrap();
+        assert_eq!(target.redirect_with_slash(), b"/ipfs/x/?a=%20%88%99");
     }
 
     #[test]
