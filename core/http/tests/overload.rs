@@ -323,6 +323,8 @@ fn work_that_waits_for_a_thread_is_not_begun_when_its_client_is_gone() {
     eventually("the thread is taken", || world.source.asked(&running.made.cid) == 1);
     let mut second = world.server.client();
     second.send(request("GET", &queued.target, &[]));
+    // Were it not let in by now, the question below could take its place.
+    std::thread::sleep(SHORT);
     eventually("both places are taken", || world.server.get(&world.warm).status == 503);
     drop(second);
     world.assert_serves();
@@ -436,10 +438,12 @@ fn a_target_that_is_too_long_is_414() {
 }
 
 #[test]
-fn ten_thousand_ranges_are_one_whole_file_and_no_work() {
+fn too_many_ranges_are_one_whole_file_and_no_work() {
     let world = World::new(Limits { head_bytes: 256 * 1024, ..limits() });
     let film = world.film(2, 1);
     let sets = [
+        // Short enough to be read, and more than a client has any use for.
+        (0..100).map(|i| format!("{}-{}", 50 * i, 50 * i)).collect::<Vec<_>>(),
         (0..10_000).map(|i| format!("{}-{}", 50 * i, 50 * i)).collect::<Vec<_>>(),
         vec!["0-".to_owned(); 10_000],
         vec!["-1".to_owned(); 10_000],
