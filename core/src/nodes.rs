@@ -132,6 +132,28 @@ impl NodeSource {
         Ok(node)
     }
 
+    /// A block of any codec as a file of its bytes. Located, and by policy read and hashed; not cached,
+    /// since its file is held open.
+    pub(crate) fn block(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        let found = self.tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?;
+        Ok(as_raw(cid, found))
+    }
+
+    /// The same if it needs no disk.
+    pub(crate) fn block_now(&self, cid: &Cid) -> Option<Arc<Node>> {
+        self.tiers.locate_now(cid).map(|found| as_raw(cid, found))
+    }
+
+    /// The same for whoever wants its size and none of its bytes: one stat where nothing is verified. Where
+    /// blocks are, it is read and hashed like any other, so that no size is told of bytes that are refused.
+    pub(crate) fn stat_block(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        if self.tiers.verifies() {
+            return self.block(cid);
+        }
+        let size = self.tiers.size(cid)?.ok_or(ReadError::Missing(*cid))?;
+        Ok(Arc::new(Node::File(FileNode::raw(cid, size))))
+    }
+
     /// Drops a decoded node.
     pub(crate) fn forget(&self, cid: &Cid) {
         self.cache.remove(cache_key(cid).with_tag());
@@ -174,6 +196,14 @@ impl NodeSource {
         }
         Ok(node)
     }
+}
+
+/// A block that was found, as a file of its bytes, whatever they mean.
+fn as_raw(cid: &Cid, found: Located) -> Arc<Node> {
+    Arc::new(Node::File(match found {
+        Located::Extent(extent) => FileNode::raw(cid, extent.len()),
+        Located::Bytes(bytes) => FileNode::inline(cid, bytes),
+    }))
 }
 
 /// Whether blocks of this codec are read as nodes.

@@ -97,6 +97,11 @@ impl Tiers {
         }
     }
 
+    /// Whether blocks are hashed before they are used.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verify != Verify::Off
+    }
+
     /// Finds a block, from the first tier that holds a good copy. `None`: no tier holds it.
     ///
     /// One open, or none when its file is open already. When the policy asks for verification the
