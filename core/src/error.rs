@@ -75,6 +75,11 @@ impl StoreError {
         )
     }
 
+    /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block.
+    pub(crate) fn is_fault(&self) -> bool {
+        !self.is_unavailable()
+    }
+
     /// The process has no file handle left.
     pub(crate) fn is_out_of_files(&self) -> bool {
         matches!(self, StoreError::Archive(coldfront_flatfs::Error::OutOfFiles { .. }))

@@ -159,6 +159,19 @@ impl NodeSource {
         self.cache.remove(cache_key(cid).with_tag());
     }
 
+    /// To be called when a block that the node `parent` names is in no tier: a bit of the link may have
+    /// flipped. The node once more, if it may say something else now; `None` when it says what it said and
+    /// the block is truly missing. Fails when every copy of the node is bad. Cost: see [`Tiers::audit`].
+    pub(crate) fn reread(&self, parent: &Cid) -> Result<Option<Arc<Node>>, ReadError> {
+        let sound = self.tiers.audit(parent).inspect_err(|_| self.forget(parent))?;
+        let Some(sound) = sound else { return Ok(None) };
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let node = Arc::new(Node::decode(parent, self.tiers.read_whole(parent, sound)?)?);
+        self.tiers.close(parent);
+        self.cache.insert(cache_key(parent).with_tag().into(), node.clone());
+        Ok(Some(node))
+    }
+
     /// A node that is not what its parent says, once more: from a copy that hashes to its CID.
     pub(crate) fn sound_child(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
         self.forget(cid);

@@ -4,6 +4,7 @@
 //! the way (the gateway's `X-Ipfs-Roots`). Must not know URLs or HTTP. Symbolic links on the way are
 //! not followed. Rules: boxo `path/resolver`, the path gateway specification.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::block::Cid;
@@ -34,20 +35,17 @@ impl Resolved {
 
 /// Resolves, fetching what is not cached: one block a segment, and one a level of a sharded directory.
 pub(crate) fn resolve(nodes: &NodeSource, path: &ContentPath) -> Result<Resolved, ReadError> {
-    let get = |cid: &Cid| nodes.get(cid).map(Some);
-    arrived(path, walk(path, &get, &get)?)
+    walk_soundly(nodes, path, &|cid| nodes.get(cid))
 }
 
 /// Resolves to the block at the end of the path, of whatever codec: it is found and not decoded.
 pub(crate) fn resolve_block(nodes: &NodeSource, path: &ContentPath) -> Result<Resolved, ReadError> {
-    let end = |cid: &Cid| nodes.block(cid).map(Some);
-    arrived(path, walk(path, &|cid| nodes.get(cid).map(Some), &end)?)
+    walk_soundly(nodes, path, &|cid| nodes.block(cid))
 }
 
 /// The same for its size alone.
 pub(crate) fn stat_block(nodes: &NodeSource, path: &ContentPath) -> Result<Resolved, ReadError> {
-    let end = |cid: &Cid| nodes.stat_block(cid).map(Some);
-    arrived(path, walk(path, &|cid| nodes.get(cid).map(Some), &end)?)
+    walk_soundly(nodes, path, &|cid| nodes.stat_block(cid))
 }
 
 /// Resolves from cached nodes alone; `None` when one is not cached. Never waits.
@@ -67,9 +65,31 @@ pub(crate) fn resolve_block_now(
     walk(path, &|cid| Ok(nodes.get_now(cid)), &|cid| Ok(nodes.block_now(cid)))
 }
 
-/// A walk only stops early when a node is refused; what may wait refuses none.
-fn arrived(path: &ContentPath, found: Option<Resolved>) -> Result<Resolved, ReadError> {
-    found.ok_or(ReadError::Missing(*path.root()))
+/// Walks where waiting is allowed. When a block is missing, the node that names it is checked before that
+/// is believed, and the walk begins anew when the node may say something else. Each node is checked once,
+/// so there are no more walks than nodes.
+fn walk_soundly(
+    nodes: &NodeSource,
+    path: &ContentPath,
+    end: &dyn Fn(&Cid) -> Result<Arc<Node>, ReadError>,
+) -> Result<Resolved, ReadError> {
+    let mut checked: Vec<Cid> = Vec::new();
+    loop {
+        // What is fetched was named by what was fetched before it.
+        let last = Cell::new(None);
+        let fetch = |cid: &Cid| nodes.get(cid).inspect(|_| last.set(Some(*cid))).map(Some);
+        let found = walk(path, &fetch, &|cid| end(cid).map(Some));
+        match (found, last.get()) {
+            (Err(missing @ ReadError::Missing(_)), Some(parent)) => {
+                if checked.contains(&parent) || nodes.reread(&parent)?.is_none() {
+                    return Err(missing);
+                }
+                checked.push(parent);
+            }
+            // A walk only stops early when a node is refused, and no fetch refuses one here.
+            (found, _) => return found?.ok_or(ReadError::Missing(*path.root())),
+        }
+    }
 }
 
 /// Walks down with `fetch`, and takes the last step, which is the first of a bare root, with `end`.

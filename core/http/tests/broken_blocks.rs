@@ -239,6 +239,31 @@ fn a_node_on_the_way_that_is_not_right_is_a_status() {
 }
 
 #[test]
+fn a_flipped_link_on_the_way_is_a_damaged_block_and_not_a_miss() {
+    for verify in POLICIES {
+        let world = World::new(LeafForm::Raw);
+        let path = world.tree.path(&world.folder.cid);
+        let bytes = fs::read(&path).unwrap();
+        let digest = world.film.cid.hash().digest();
+        let at = bytes.windows(digest.len()).position(|part| part == digest).unwrap();
+        tree::flip(&path, 8 * at);
+        let server = world.server(verify);
+        for query in ["", "?format=raw"] {
+            let answer = server.get(&format!("{}{query}", world.target()));
+            world.assert_refused(&answer, 500);
+            assert!(answer.text().contains(&world.folder.cid.to_string()), "{}", answer.text());
+        }
+        // Once it is known to be damaged, no name below it is said not to be there.
+        let nowhere = format!("{}/nowhere", ipfs(&world.folder.cid));
+        world.assert_refused(&server.get(&nowhere), 500);
+        // Another archive holds the folder as it was.
+        let good = World::new(LeafForm::Raw);
+        let server = Server::start(tree::open([&world.tree, &good.tree], verify), limits());
+        assert!(server.get(&world.target()).body == good.content);
+    }
+}
+
+#[test]
 fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
     for verify in POLICIES {
         for damage in SEEN_ALWAYS {

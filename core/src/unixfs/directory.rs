@@ -219,15 +219,53 @@ pub struct Listing {
 enum Walk {
     /// A directory of one block, and the link that is next.
     Plain(Arc<Node>, usize),
-    /// What is left of each shard from the root down, and how many levels there may be.
-    Shards(Vec<std::vec::IntoIter<Below>>, usize),
+    /// The shards from the root down, and how many levels there may be.
+    Shards(Vec<Level>, usize),
+}
+
+/// A shard that is being walked.
+#[derive(Debug)]
+struct Level {
+    cid: Cid,
+    /// What is left of it.
+    below: std::vec::IntoIter<Below>,
+    /// Slots that were taken from it.
+    taken: usize,
+    /// It was read once more because a shard that it names is missing.
+    reread: bool,
+}
+
+impl Level {
+    fn new(shard: &ShardNode) -> Result<Self, ReadError> {
+        let below = shard.below()?.into_iter();
+        Ok(Level { cid: shard.cid, below, taken: 0, reread: false })
+    }
+
+    fn next(&mut self) -> Option<Below> {
+        self.taken += 1;
+        self.below.next()
+    }
+
+    /// After the shard below the slot taken last was missing: checks this one, and goes back by one slot
+    /// when it may say something else. `false`: it is missing.
+    fn step_back(&mut self, nodes: &NodeSource) -> Result<bool, ReadError> {
+        if std::mem::replace(&mut self.reread, true) {
+            return Ok(false);
+        }
+        let again = nodes.reread(&self.cid)?;
+        let Some(Node::Shard(shard)) = again.as_deref() else { return Ok(false) };
+        self.taken -= 1;
+        self.below = shard.below()?.into_iter();
+        self.below.by_ref().take(self.taken).for_each(drop);
+        Ok(true)
+    }
 }
 
 impl Listing {
     pub(crate) fn new(nodes: Arc<NodeSource>, directory: Arc<Node>) -> Result<Self, ReadError> {
         let walk = match &*directory {
             Node::Directory(_) => Walk::Plain(directory, 0),
-            Node::Shard(root) => Walk::Shards(vec![root.below()?.into_iter()], root.max_depth()?),
+            Node::Shard(root) => Walk::Shards(vec![Level::new(root)?], root.max_depth()?),
             other => return Err(ReadError::NotADirectory(*other.cid())),
         };
         Ok(Listing { nodes, walk })
@@ -248,17 +286,19 @@ impl Listing {
 
 fn next_in_shards(
     nodes: &NodeSource,
-    levels: &mut Vec<std::vec::IntoIter<Below>>,
+    levels: &mut Vec<Level>,
     max_depth: usize,
 ) -> Result<Option<Entry>, ReadError> {
     let mut barren = 0;
-    while let Some(level) = levels.last_mut() {
+    loop {
+        let depth = levels.len();
+        let Some(level) = levels.last_mut() else { return Ok(None) };
         match level.next() {
             None => {
                 levels.pop();
             }
             Some(Below::Entry(entry)) => return Ok(Some(entry)),
-            Some(Below::Shard(cid)) if levels.len() >= max_depth => {
+            Some(Below::Shard(cid)) if depth >= max_depth => {
                 let reason = "its shards go deeper than the hash of a name has bits";
                 return Err(ReadError::undecodable(&cid, reason));
             }
@@ -266,16 +306,17 @@ fn next_in_shards(
                 let reason = format!("{MAX_BARREN_SHARDS} shards before it hold no entry");
                 return Err(ReadError::undecodable(&cid, reason));
             }
-            Some(Below::Shard(cid)) => match &*nodes.get(&cid)? {
-                Node::Shard(shard) => {
+            Some(Below::Shard(cid)) => match nodes.get(&cid) {
+                Ok(node) => {
+                    let Node::Shard(shard) = &*node else { return Err(not_a_shard(&node)) };
                     barren += 1;
-                    levels.push(shard.below()?.into_iter());
+                    levels.push(Level::new(shard)?);
                 }
-                other => return Err(not_a_shard(other)),
+                Err(ReadError::Missing(_)) if level.step_back(nodes)? => {}
+                Err(error) => return Err(error),
             },
         }
     }
-    Ok(None)
 }
 
 impl Iterator for Listing {
