@@ -84,7 +84,8 @@ impl Repo {
     }
 
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),
-    /// none of them twice, and none that is cached; of a file with one block only its head. Blocks.
+    /// none of them twice, and none that is cached; of a file with one block that is longer than 16 KiB only
+    /// its head. Blocks.
     pub fn resolve(&self, path: &ContentPath) -> Result<Resolved, ReadError> {
         resolve::resolve(&self.nodes, path)
     }
