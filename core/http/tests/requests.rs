@@ -390,6 +390,17 @@ fn a_time_of_change_is_told_and_asked_for_where_the_file_has_one() {
     assert_eq!(server.client().get_with(&target, &unmodified).status, 412);
 }
 
+/// As in boxo: the page is made here, and may look different tomorrow.
+#[test]
+fn a_listing_has_no_time_of_change_even_where_its_directory_has_one() {
+    let (golden, server) = common::golden_server();
+    let target = format!("{}/inner/", ipfs(&golden.cid("mode-mtime")));
+    let page = server.get(&target);
+    assert_eq!((page.status, page.header("last-modified")), (200, None));
+    let since = [("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")];
+    assert_eq!(server.client().get_with(&target, &since).status, 200);
+}
+
 // Ranges.
 
 #[test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::dag_pb::PbNode;
 use super::data::UnixFsData;
 use super::hamt::{NameHash, Shard, Slot, max_depth};
-use super::node::{Links, Node, cid_of};
+use super::node::{Attributes, Links, Node, cid_of};
 use crate::block::Cid;
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
@@ -38,18 +38,23 @@ pub struct Entry {
 pub struct DirectoryNode {
     cid: Cid,
     links: Links,
+    attributes: Attributes,
     /// Names ascend, as dag-pb demands and older writers did not always do.
     sorted: bool,
 }
 
 impl DirectoryNode {
-    pub(super) fn new(cid: &Cid, links: Links) -> Self {
+    pub(super) fn new(cid: &Cid, links: Links, attributes: Attributes) -> Self {
         let sorted = (1..links.len()).all(|i| links.name(i - 1) < links.name(i));
-        DirectoryNode { cid: *cid, links, sorted }
+        DirectoryNode { cid: *cid, links, attributes, sorted }
     }
 
     pub(super) fn cid(&self) -> &Cid {
         &self.cid
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        self.attributes
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -95,18 +100,27 @@ fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
 pub struct ShardNode {
     cid: Cid,
     block: Bytes,
+    attributes: Attributes,
 }
 
 impl ShardNode {
     /// Checks that the block is a sound shard, and keeps it.
-    pub(super) fn decode(cid: &Cid, block: &Bytes) -> Result<Self, ReadError> {
-        let node = ShardNode { cid: *cid, block: block.clone() };
+    pub(super) fn decode(
+        cid: &Cid,
+        block: &Bytes,
+        attributes: Attributes,
+    ) -> Result<Self, ReadError> {
+        let node = ShardNode { cid: *cid, block: block.clone(), attributes };
         node.shard()?;
         Ok(node)
     }
 
     pub(super) fn cid(&self) -> &Cid {
         &self.cid
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        self.attributes
     }
 
     pub(super) fn weight(&self) -> u64 {
