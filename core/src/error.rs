@@ -101,6 +101,17 @@ pub enum ReadError {
         /// The directory that was searched.
         dir: Cid,
     },
+    /// A name of a directory leads to nothing that has an address here: its link holds no CID, or one whose
+    /// digest is longer than the 128 bytes that Kubo allows. Other names are not affected.
+    #[error("the link named \"{}\" under {dir} cannot be followed: {reason}", String::from_utf8_lossy(.name))]
+    BadLink {
+        /// The name, as bytes: it may not be UTF-8.
+        name: Box<[u8]>,
+        /// The directory, or the shard of one, that holds the link.
+        dir: Cid,
+        /// What is wrong with the link.
+        reason: Box<str>,
+    },
     /// A path goes on below something that is not a directory.
     #[error("{0} is not a directory, so nothing lies below it")]
     NotADirectory(Cid),

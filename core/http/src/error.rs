@@ -91,11 +91,13 @@ impl From<ReadError> for Failure {
                 what,
                 "ask for the block itself with ?format=raw",
             ),
-            ReadError::NotAFile(_) | ReadError::Undecodable { .. } => Failure::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                what,
-                "the content was written wrongly; other paths are not affected",
-            ),
+            ReadError::NotAFile(_) | ReadError::BadLink { .. } | ReadError::Undecodable { .. } => {
+                Failure::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    what,
+                    "the content was written wrongly; other paths are not affected",
+                )
+            }
             ReadError::Store(error) => store(&error, what),
             other => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, other.to_string(), ""),
         }

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::Command;
 
 use coldfront::block::{DAG_PB, RAW};
+use coldfront::unixfs::dag_pb::{self, PbLink};
+use coldfront::unixfs::data::{DataType, UnixFsData};
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
 use coldfront::{Block, Cid, Verify};
 use common::tree::{self, POLICIES, Tree};
@@ -277,6 +279,34 @@ fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
             assert!(answer.status == 200 && answer.body == good.content, "{damage:?} {verify:?}");
         }
     }
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_a_row_of_its_listing_and_the_rest_follows() {
+    let tree = Tree::new();
+    let note = testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block));
+    // An identity CID of 200 bytes, longer than Kubo allows.
+    let odd = [&[0x01, 0x55, 0x00, 0xc8, 0x01][..], &[0; 200]].concat();
+    let good = note.cid.to_bytes();
+    let names = [(&good, "first"), (&odd, "it is <odd>"), (&good, "last")];
+    let links = names.map(|(cid, name)| PbLink { cid, name: Some(name.as_bytes()), tsize: None });
+    let data = UnixFsData::new(DataType::Directory).encode([]);
+    let root = dag_pb::encode(links, Some(&data));
+    let root = Block::verified(testing::cid_of(DAG_PB, &root), root.into()).unwrap();
+    tree.put(&root);
+    let server = Server::over(&tree);
+    let page = server.get(&format!("{}/", ipfs(root.cid())));
+    let text = page.text();
+    assert_eq!(page.status, 200);
+    let at = |part: &str| common::find(&page.body, part.as_bytes()).unwrap_or(usize::MAX);
+    assert!(at(">first</a>") < at(">it is &lt;odd&gt;</th>"), "{text}");
+    assert!(at(">it is &lt;odd&gt;</th>") < at(">last</a>"), "{text}");
+    assert!(text.contains("a digest of 200 bytes") && text.contains("3 entries"), "{text}");
+    let below = server.get(&format!("{}/it%20is%20%3Codd%3E", ipfs(root.cid())));
+    assert_eq!(below.status, 500);
+    assert!(
+        below.text().contains("\"it is <odd>\"") && below.text().contains(&root.cid().to_string())
+    );
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::dag_pb::PbNode;
+use super::dag_pb::{PbLink, PbNode};
 use super::data::UnixFsData;
 use super::hamt::{NameHash, Shard, Slot, max_depth};
-use super::node::{Attributes, Links, Node, cid_of};
+use super::node::{Attributes, Links, Node, named_cid, shard_cid};
 use crate::block::Cid;
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
@@ -69,13 +69,13 @@ impl DirectoryNode {
         } else {
             (0..self.links.len()).find(|i| self.links.name(*i) == name)
         };
-        index.map(|i| self.links.cid(&self.cid, i)).transpose()
+        index.map(|i| self.links.named_cid(&self.cid, i)).transpose()
     }
 
     fn entry(&self, index: usize) -> Result<Entry, ReadError> {
         Ok(Entry {
             name: Bytes::copy_from_slice(self.links.name(index)),
-            cid: self.links.cid(&self.cid, index)?,
+            cid: self.links.named_cid(&self.cid, index)?,
             tsize: self.links.tsize(index),
         })
     }
@@ -171,10 +171,10 @@ fn find_in_shards(root: &ShardNode, name: &[u8], fetch: Fetch<'_>) -> Result<Fou
         let child = match slot {
             Slot::Absent => return Ok(Found::Nothing),
             Slot::Entry(link) if link.name == Some(name) => {
-                return Ok(Found::Link(cid_of(&node.cid, &link)?));
+                return Ok(Found::Link(named_cid(&node.cid, name, link.cid)?));
             }
             Slot::Entry(_) => return Ok(Found::Nothing),
-            Slot::Child(link) => cid_of(&node.cid, &link)?,
+            Slot::Child(link) => shard_cid(&node.cid, &link)?,
         };
         match fetch(&child)? {
             Some(node) => below = Some(node),
@@ -194,7 +194,8 @@ fn not_a_shard(node: &Node) -> ReadError {
 /// What a slot of a shard leads to.
 #[derive(Debug)]
 enum Below {
-    Entry(Entry),
+    /// An entry, or the one name that leads nowhere.
+    Entry(Result<Entry, ReadError>),
     Shard(Cid),
 }
 
@@ -204,14 +205,17 @@ impl ShardNode {
         let shard = self.shard()?;
         let taken = shard.entries().filter_map(|slot| match slot {
             Ok(Slot::Absent) => None,
-            Ok(Slot::Child(link)) => Some(cid_of(&self.cid, &link).map(Below::Shard)),
-            Ok(Slot::Entry(link)) => Some(cid_of(&self.cid, &link).map(|cid| {
-                let name = Bytes::copy_from_slice(link.name.unwrap_or_default());
-                Below::Entry(Entry { name, cid, tsize: link.tsize })
-            })),
+            Ok(Slot::Child(link)) => Some(shard_cid(&self.cid, &link).map(Below::Shard)),
+            Ok(Slot::Entry(link)) => Some(Ok(Below::Entry(self.entry(&link)))),
             Err(e) => Some(Err(ReadError::undecodable(&self.cid, e))),
         });
         taken.collect()
+    }
+
+    fn entry(&self, link: &PbLink<'_>) -> Result<Entry, ReadError> {
+        let name = link.name.unwrap_or_default();
+        let cid = named_cid(&self.cid, name, link.cid)?;
+        Ok(Entry { name: Bytes::copy_from_slice(name), cid, tsize: link.tsize })
     }
 
     fn max_depth(&self) -> Result<usize, ReadError> {
@@ -311,7 +315,7 @@ fn next_in_shards(
             None => {
                 levels.pop();
             }
-            Some(Below::Entry(entry)) => return Ok(Some(entry)),
+            Some(Below::Entry(entry)) => return entry.map(Some),
             Some(Below::Shard(cid)) if depth >= max_depth => {
                 let reason = "its shards go deeper than the hash of a name has bits";
                 return Err(ReadError::undecodable(&cid, reason));
@@ -336,10 +340,11 @@ fn next_in_shards(
 impl Iterator for Listing {
     type Item = Result<Entry, ReadError>;
 
-    /// The next entry. An error ends the walk.
+    /// The next entry. An error ends the walk, except for [`ReadError::BadLink`]: that one name leads
+    /// nowhere, and those after it follow.
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.advance();
-        if next.is_err() {
+        if !matches!(next, Ok(_) | Err(ReadError::BadLink { .. })) {
             self.walk = Walk::Shards(Vec::new(), 0);
         }
         next.transpose()

@@ -7,11 +7,12 @@
 
 use bytes::Bytes;
 
-use super::dag_pb::{LeafFrame, PbLink, PbNode};
+use super::dag_pb::{LeafFrame, PbLink, PbNode, digest_len};
 use super::data::{DataType, UnixFsData};
 use super::directory::{DirectoryNode, ShardNode};
 use crate::block::{Cid, DAG_PB, RAW};
 use crate::error::ReadError;
+use crate::multihash::MAX_DIGEST_LEN;
 
 pub use super::data::Mtime;
 
@@ -317,8 +318,17 @@ impl Links {
 
     /// The CID of a link of node `parent`.
     pub(super) fn cid(&self, parent: &Cid, index: usize) -> Result<Cid, ReadError> {
-        let bytes = self.at.get(index).map(|link| link.cid.get(&self.block)).unwrap_or_default();
-        link_cid(parent, bytes)
+        link_cid(self.cid_bytes(index))
+            .map_err(|why| ReadError::undecodable(parent, format!("a link: {why}")))
+    }
+
+    /// The CID of a link that has a name, of directory `dir`.
+    pub(super) fn named_cid(&self, dir: &Cid, index: usize) -> Result<Cid, ReadError> {
+        named_cid(dir, self.name(index), self.cid_bytes(index))
+    }
+
+    fn cid_bytes(&self, index: usize) -> &[u8] {
+        self.at.get(index).map(|link| link.cid.get(&self.block)).unwrap_or_default()
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -326,15 +336,30 @@ impl Links {
     }
 }
 
-/// The CID that a link of `parent` holds.
-pub(super) fn link_cid(parent: &Cid, bytes: &[u8]) -> Result<Cid, ReadError> {
-    Cid::try_from(bytes)
-        .map_err(|e| ReadError::undecodable(parent, format!("a link holds no CID: {e}")))
+/// The CID that a link holds; else why it holds none, as a phrase.
+fn link_cid(bytes: &[u8]) -> Result<Cid, String> {
+    Cid::try_from(bytes).map_err(|e| match digest_len(bytes) {
+        len if len > MAX_DIGEST_LEN as u64 => {
+            format!(
+                "its CID has a digest of {len} bytes, more than the {MAX_DIGEST_LEN} it may have"
+            )
+        }
+        _ => format!("it holds no CID: {e}"),
+    })
 }
 
-/// The CID of a borrowed link.
-pub(super) fn cid_of(parent: &Cid, link: &PbLink<'_>) -> Result<Cid, ReadError> {
-    link_cid(parent, link.cid)
+/// The CID of a link from one shard of a directory to another.
+pub(super) fn shard_cid(parent: &Cid, link: &PbLink<'_>) -> Result<Cid, ReadError> {
+    link_cid(link.cid).map_err(|why| ReadError::undecodable(parent, format!("a link: {why}")))
+}
+
+/// The CID that a directory has under a name.
+pub(super) fn named_cid(dir: &Cid, name: &[u8], cid: &[u8]) -> Result<Cid, ReadError> {
+    link_cid(cid).map_err(|reason| ReadError::BadLink {
+        name: name.into(),
+        dir: *dir,
+        reason: reason.into(),
+    })
 }
 
 /// A part of a block that shares its memory, unless it is so small that a copy is the cheaper owner.
