@@ -19,7 +19,8 @@ pub enum StoreError {
         /// The file or tier that holds the bad copy.
         place: String,
     },
-    /// The hash function is not on Kubo's list, so nothing can be said about the bytes.
+    /// The hash function is not on Kubo's list, so nothing can be said about the bytes. No fault of the
+    /// copy: it is what [`ReadError::UnsupportedCodec`] is for a codec.
     #[error(
         "block {cid} uses hash function 0x{code:x}, which cannot be verified; serve it with verification off, or not at all"
     )]
@@ -75,9 +76,10 @@ impl StoreError {
         )
     }
 
-    /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block.
+    /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block, and
+    /// of a hash function that nobody here computes nothing can be said.
     pub(crate) fn is_fault(&self) -> bool {
-        !self.is_unavailable()
+        !self.is_unavailable() && !matches!(self, StoreError::UnknownHash { .. })
     }
 
     /// The process has no file handle left.

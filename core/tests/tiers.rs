@@ -662,6 +662,15 @@ fn a_hash_function_nobody_knows_is_served_unverified_and_refused_verified() {
         let refused = tree.repo(policy).block(&cid);
         assert!(matches!(refused, Err(StoreError::UnknownHash { code: 0x22, .. })), "{refused:?}");
     }
+    for policy in CHECKED {
+        let repo = tree.repo(policy);
+        let resolved = repo.resolve(&ContentPath::new(cid)).unwrap_err();
+        assert!(
+            matches!(resolved, ReadError::Store(StoreError::UnknownHash { .. })),
+            "{resolved:?}"
+        );
+        assert_eq!((repo.stats().tiers.faults, repo.take_faults().len()), (0, 0), "no bad copy");
+    }
     assert_eq!(tree.repo(Verify::Off).block(&cid).unwrap().unwrap().data(), &b"who knows"[..]);
 }
 

@@ -211,6 +211,25 @@ fn changed_bytes_are_never_served_when_reads_are_verified() {
 }
 
 #[test]
+fn a_hash_function_that_nobody_computes_is_501_where_blocks_are_verified_and_no_fault() {
+    let tree = Tree::new();
+    // Murmur3, which is no hash function to name content by.
+    let name: Cid = "f015522147777777777777777777777777777777777777777".parse().unwrap();
+    tree.put_as(&name.hash().to_bytes(), b"who knows\n");
+    for verify in POLICIES {
+        let server = Server::start(tree.repo(verify), limits());
+        let answer = server.get(&ipfs(&name));
+        if verify == Verify::Off {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "who knows\n"));
+            continue;
+        }
+        assert_eq!(answer.status, 501, "{}", answer.text());
+        assert!(answer.text().contains("0x22"), "{}", answer.text());
+        assert_eq!(server.gateway.repo().stats().tiers.faults, 0);
+    }
+}
+
+#[test]
 fn bytes_that_change_after_they_were_verified_are_not_served_either() {
     for verify in [Verify::FirstRead, Verify::Always] {
         let world = World::new(LeafForm::Raw);
