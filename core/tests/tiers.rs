@@ -287,6 +287,68 @@ fn a_file_too_large_for_a_block_is_refused_before_memory_is_taken_or_answered_el
     }
 }
 
+/// What whoever reads extents tells the library when the disk gives up in the middle of one.
+fn disk_error(path: &std::path::Path) -> StoreError {
+    let source = std::io::Error::from_raw_os_error(5);
+    StoreError::Io { path: path.display().to_string(), source }
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_to_its_end_is_answered_from_the_next_archive_from_then_on() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let plan = FilePlan { chunk: 20_000, leaf, ..FilePlan::default() };
+        let file = Fixture::new(TWENTY, &plan, &[&first, &second]);
+        let block = &file.blocks[3];
+        let path = first.path(block.cid());
+        for policy in [Verify::Off, Verify::FirstRead] {
+            let repo = open([&first, &second], policy);
+            let node = tree::node(&repo, &file.made.cid);
+            // Read well, so that its file is open and, by policy, known to be sound.
+            assert!(read(&repo, &node, ..).unwrap() == file.content);
+            let Some(Ok(Piece::Extent(extent))) = repo.read(&node, 65_000..70_000).next_piece()
+            else {
+                panic!("an archive gives extents");
+            };
+            repo.failed(&extent, &disk_error(&path));
+            // The disk gives bytes again, but wrong ones: nobody may take them on trust now.
+            let_the_clock_move();
+            flip(&path, 8 * 10_000);
+            assert!(driven(&repo, &node).unwrap() == file.content, "{leaf:?} under {policy:?}");
+            assert!(read(&repo, &node, 65_000..70_000).unwrap() == file.content[65_000..70_000]);
+            let told = repo.take_faults();
+            assert!(told.iter().any(|fault| fault.tier == path.display().to_string()));
+            // Without the other archive there is no answer.
+            let alone = first.repo(policy);
+            let node = tree::node(&alone, &file.made.cid);
+            let part = || alone.read(&node, 65_000..70_000).next_piece().unwrap();
+            if let Ok(Piece::Extent(extent)) = part() {
+                alone.failed(&extent, &disk_error(&path));
+            }
+            assert!(is_corrupt(&part().unwrap_err(), &path));
+            flip(&path, 8 * 10_000);
+        }
+        let_the_clock_move();
+        overwrite(&path, block.data());
+    }
+}
+
+#[test]
+fn a_copy_that_is_good_again_is_trusted_again() {
+    let tree = Tree::new();
+    let file = Fixture::new(TWENTY, &twenty(LeafForm::Raw), &[&tree]);
+    let repo = tree.repo(Verify::Off);
+    let node = tree::node(&repo, &file.made.cid);
+    let Some(Ok(Piece::Extent(extent))) = repo.read(&node, ..).next_piece() else {
+        panic!("an archive gives extents");
+    };
+    repo.failed(&extent, &disk_error(&tree.path(file.blocks[0].cid())));
+    for _ in 0..3 {
+        file.reads_well(&repo);
+    }
+    assert_eq!(repo.stats().tiers.hashed, 1, "once, and sound");
+}
+
 #[test]
 fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
     let (first, second) = (Tree::new(), Tree::new());
@@ -599,6 +661,15 @@ fn a_hash_function_nobody_knows_is_served_unverified_and_refused_verified() {
     for policy in CHECKED {
         let refused = tree.repo(policy).block(&cid);
         assert!(matches!(refused, Err(StoreError::UnknownHash { code: 0x22, .. })), "{refused:?}");
+    }
+    for policy in CHECKED {
+        let repo = tree.repo(policy);
+        let resolved = repo.resolve(&ContentPath::new(cid)).unwrap_err();
+        assert!(
+            matches!(resolved, ReadError::Store(StoreError::UnknownHash { .. })),
+            "{resolved:?}"
+        );
+        assert_eq!((repo.stats().tiers.faults, repo.take_faults().len()), (0, 0), "no bad copy");
     }
     assert_eq!(tree.repo(Verify::Off).block(&cid).unwrap().unwrap().data(), &b"who knows"[..]);
 }

@@ -78,8 +78,23 @@ impl FlatFs {
         }
         let adopted = self.watch.adopted();
         let path = block_path(self.root(), adopted.shard_fn, key);
-        let file = adopted.open_file_now(&path, BLOCK_FLAGS)?;
+        let file = adopted.open_file_now(&path, BLOCK_FLAGS).ok()?;
         as_block(file, &path).ok()
+    }
+
+    /// Whether the block is not held for all that the kernel has in memory: nothing lies under its name, as a look-up
+    /// of it lately found. One `openat2`; never waits. `false` says nothing about the block.
+    ///
+    /// Does not look whether the tree is there, so it is no ground to call a block missing. It is one to ask another
+    /// tree first, since something odd under the name, which [`open_block`](Self::open_block) would report, there is not.
+    #[must_use]
+    pub fn lacks_block_now(&self, key: Key<'_>) -> bool {
+        if key.is_empty() || !key.fits_a_file_name() {
+            return key.is_empty();
+        }
+        let adopted = self.watch.adopted();
+        let path = block_path(self.root(), adopted.shard_fn, key);
+        matches!(adopted.open_file_now(&path, BLOCK_FLAGS), Err(Errno::NOENT | Errno::NOTDIR))
     }
 
     /// The block's length in bytes. `None` when it is not held. One `stat`, two for a miss. Opens nothing.

@@ -130,12 +130,13 @@ impl Adopted {
     }
 
     /// Opens a file whose whole path the kernel has in memory: one `openat2(RESOLVE_CACHED)`, which never waits for a
-    /// disk. `None` says nothing about the file: not cached, not there, or the kernel is older than 5.12.
-    pub(crate) fn open_file_now(&self, path: &Path, flags: OFlags) -> Option<File> {
+    /// disk. `ENOENT` and `ENOTDIR` mean that the kernel knows that it is not there; any other error says nothing
+    /// about the file: `EAGAIN` where it is not in memory, `ENOSYS` from kernels older than 5.12.
+    pub(crate) fn open_file_now(&self, path: &Path, flags: OFlags) -> Result<File, Errno> {
         let quiet =
             if self.noatime.load(Ordering::Relaxed) { OFlags::NOATIME } else { OFlags::empty() };
         let open = || openat2(CWD, path, flags | quiet, Mode::empty(), ResolveFlags::CACHED);
-        retry_on_intr(open).ok().map(File::from)
+        retry_on_intr(open).map(File::from)
     }
 }
 

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::Command;
 
 use coldfront::block::{DAG_PB, RAW};
+use coldfront::unixfs::dag_pb::{self, PbLink};
+use coldfront::unixfs::data::{DataType, UnixFsData};
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
 use coldfront::{Block, Cid, Verify};
 use common::tree::{self, POLICIES, Tree};
@@ -209,6 +211,25 @@ fn changed_bytes_are_never_served_when_reads_are_verified() {
 }
 
 #[test]
+fn a_hash_function_that_nobody_computes_is_501_where_blocks_are_verified_and_no_fault() {
+    let tree = Tree::new();
+    // Murmur3, which is no hash function to name content by.
+    let name: Cid = "f015522147777777777777777777777777777777777777777".parse().unwrap();
+    tree.put_as(&name.hash().to_bytes(), b"who knows\n");
+    for verify in POLICIES {
+        let server = Server::start(tree.repo(verify), limits());
+        let answer = server.get(&ipfs(&name));
+        if verify == Verify::Off {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "who knows\n"));
+            continue;
+        }
+        assert_eq!(answer.status, 501, "{}", answer.text());
+        assert!(answer.text().contains("0x22"), "{}", answer.text());
+        assert_eq!(server.gateway.repo().stats().tiers.faults, 0);
+    }
+}
+
+#[test]
 fn bytes_that_change_after_they_were_verified_are_not_served_either() {
     for verify in [Verify::FirstRead, Verify::Always] {
         let world = World::new(LeafForm::Raw);
@@ -239,6 +260,31 @@ fn a_node_on_the_way_that_is_not_right_is_a_status() {
 }
 
 #[test]
+fn a_flipped_link_on_the_way_is_a_damaged_block_and_not_a_miss() {
+    for verify in POLICIES {
+        let world = World::new(LeafForm::Raw);
+        let path = world.tree.path(&world.folder.cid);
+        let bytes = fs::read(&path).unwrap();
+        let digest = world.film.cid.hash().digest();
+        let at = bytes.windows(digest.len()).position(|part| part == digest).unwrap();
+        tree::flip(&path, 8 * at);
+        let server = world.server(verify);
+        for query in ["", "?format=raw"] {
+            let answer = server.get(&format!("{}{query}", world.target()));
+            world.assert_refused(&answer, 500);
+            assert!(answer.text().contains(&world.folder.cid.to_string()), "{}", answer.text());
+        }
+        // Once it is known to be damaged, no name below it is said not to be there.
+        let nowhere = format!("{}/nowhere", ipfs(&world.folder.cid));
+        world.assert_refused(&server.get(&nowhere), 500);
+        // Another archive holds the folder as it was.
+        let good = World::new(LeafForm::Raw);
+        let server = Server::start(tree::open([&world.tree, &good.tree], verify), limits());
+        assert!(server.get(&world.target()).body == good.content);
+    }
+}
+
+#[test]
 fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
     for verify in POLICIES {
         for damage in SEEN_ALWAYS {
@@ -252,6 +298,34 @@ fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
             assert!(answer.status == 200 && answer.body == good.content, "{damage:?} {verify:?}");
         }
     }
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_a_row_of_its_listing_and_the_rest_follows() {
+    let tree = Tree::new();
+    let note = testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block));
+    // An identity CID of 200 bytes, longer than Kubo allows.
+    let odd = [&[0x01, 0x55, 0x00, 0xc8, 0x01][..], &[0; 200]].concat();
+    let good = note.cid.to_bytes();
+    let names = [(&good, "first"), (&odd, "it is <odd>"), (&good, "last")];
+    let links = names.map(|(cid, name)| PbLink { cid, name: Some(name.as_bytes()), tsize: None });
+    let data = UnixFsData::new(DataType::Directory).encode([]);
+    let root = dag_pb::encode(links, Some(&data));
+    let root = Block::verified(testing::cid_of(DAG_PB, &root), root.into()).unwrap();
+    tree.put(&root);
+    let server = Server::over(&tree);
+    let page = server.get(&format!("{}/", ipfs(root.cid())));
+    let text = page.text();
+    assert_eq!(page.status, 200);
+    let at = |part: &str| common::find(&page.body, part.as_bytes()).unwrap_or(usize::MAX);
+    assert!(at(">first</a>") < at(">it is &lt;odd&gt;</th>"), "{text}");
+    assert!(at(">it is &lt;odd&gt;</th>") < at(">last</a>"), "{text}");
+    assert!(text.contains("a digest of 200 bytes") && text.contains("3 entries"), "{text}");
+    let below = server.get(&format!("{}/it%20is%20%3Codd%3E", ipfs(root.cid())));
+    assert_eq!(below.status, 500);
+    assert!(
+        below.text().contains("\"it is <odd>\"") && below.text().contains(&root.cid().to_string())
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod extent;
 mod faults;
 pub mod memory;
 pub(crate) mod open_files;
+mod suspects;
 pub mod tiers;
 mod verified;
 

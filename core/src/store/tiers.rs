@@ -13,6 +13,7 @@ use crate::block::{self, Cid, MAX_BLOCK_LEN, MultihashBytes};
 use crate::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::open_files::{OpenBlock, OpenFiles};
+use crate::store::suspects::Suspects;
 use crate::store::verified::Verified;
 use crate::store::{BlockSource, Extent, Fault, Located};
 
@@ -60,6 +61,7 @@ pub struct Tiers {
     verify: Verify,
     files: OpenFiles,
     verified: Verified,
+    suspects: Suspects,
     faults: Faults,
     hashed: AtomicU64,
     located: AtomicU64,
@@ -91,10 +93,16 @@ impl Tiers {
             verify,
             files: OpenFiles::new(limits.open_files.max(1)),
             verified: Verified::new(limits.verified_blocks.max(1)),
+            suspects: Suspects::default(),
             faults: Faults::default(),
             hashed: AtomicU64::new(0),
             located: AtomicU64::new(0),
         }
+    }
+
+    /// Whether blocks are hashed before they are used.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verify != Verify::Off
     }
 
     /// Finds a block, from the first tier that holds a good copy. `None`: no tier holds it.
@@ -103,6 +111,31 @@ impl Tiers {
     /// block is read and hashed here, and comes back as bytes.
     pub fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
         self.locate_by(self.verify, cid)
+    }
+
+    /// Hashes the copy of a block that was read and believed, because what it says may not be so: it names
+    /// a block that is in no tier. Gives a sound copy where it may be another than the one that was read:
+    /// `None` means that the latter is known to be sound, or that nobody can know.
+    ///
+    /// A bad copy is reported, and avoided from now on where another tier has a good one; where none has,
+    /// the error says so. Costs nothing where blocks are verified anyway; else an open, and a read and a
+    /// hash once for each state of the file.
+    pub(crate) fn audit(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        if self.verify != Verify::Off || block::identity_bytes(cid).is_some() {
+            return Ok(None);
+        }
+        let key = MultihashBytes::of(cid);
+        let (found, was_bad) = self
+            .first_good(cid, |tier| self.locate_in(tier, Verify::FirstRead, cid, key.as_slice()));
+        if was_bad {
+            self.files.remove(key.as_slice());
+            self.suspects.insert(key.as_slice());
+        }
+        match found {
+            Ok(Some(Located::Extent(_))) if !was_bad => Ok(None),
+            Err(StoreError::UnknownHash { .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// Finds a block whose copy was met and is not what it should be: cut short, not to be decoded, of
@@ -118,6 +151,8 @@ impl Tiers {
             return Ok(Some(Located::Bytes(bytes)));
         }
         let key = MultihashBytes::of(cid);
+        let suspected = self.suspects.contains(key.as_slice());
+        let policy = if suspected { Verify::Always } else { policy };
         if let Some(open) = self.files.get(key.as_slice()) {
             match self.check(policy, cid, Located::Extent(Extent::whole(open)), "an open file") {
                 Ok(good) => return Ok(Some(good)),
@@ -126,15 +161,19 @@ impl Tiers {
             }
         }
         let locate =
-            || self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
-        match locate() {
+            || self.first_good(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
+        let (found, was_bad) = match locate() {
             // The handles are ours: files held open only because they may be read again make room.
-            Err(error) if error.is_out_of_files() => {
+            (Err(error), _) if error.is_out_of_files() => {
                 self.files.clear();
                 locate()
             }
             answer => answer,
+        };
+        if suspected && !was_bad && matches!(found, Ok(Some(_))) {
+            self.suspects.remove(key.as_slice());
         }
+        found
     }
 
     /// The first tier's answer that is one. When there is none: the first error, but rather one that
@@ -144,13 +183,24 @@ impl Tiers {
         cid: &Cid,
         ask: impl Fn(&Tier) -> Result<Option<T>, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        self.first_good(cid, ask).0
+    }
+
+    /// The same, and whether a bad copy was met on the way.
+    fn first_good<T>(
+        &self,
+        cid: &Cid,
+        ask: impl Fn(&Tier) -> Result<Option<T>, StoreError>,
+    ) -> (Result<Option<T>, StoreError>, bool) {
         let mut worst: Option<StoreError> = None;
+        let mut was_bad = false;
         for tier in &self.tiers {
             match ask(tier) {
-                Ok(Some(answer)) => return Ok(Some(answer)),
+                Ok(Some(answer)) => return (Ok(Some(answer)), was_bad),
                 Ok(None) => {}
                 Err(error) => {
                     self.report(tier, cid, &error);
+                    was_bad |= error.is_fault();
                     if worst.as_ref().is_none_or(|e| !e.is_unavailable() && error.is_unavailable())
                     {
                         worst = Some(error);
@@ -158,7 +208,7 @@ impl Tiers {
                 }
             }
         }
-        worst.map_or(Ok(None), Err)
+        (worst.map_or(Ok(None), Err), was_bad)
     }
 
     fn locate_in(
@@ -191,6 +241,9 @@ impl Tiers {
             return None;
         }
         let key = MultihashBytes::of(cid);
+        if self.suspects.contains(key.as_slice()) {
+            return None;
+        }
         let open = match self.files.get(key.as_slice()) {
             Some(open) => open,
             None => self.open_now(cid, key.as_slice())?,
@@ -241,11 +294,13 @@ impl Tiers {
         self.files.remove(MultihashBytes::of(cid).as_slice());
     }
 
-    /// To be called when reading an extent failed: counts the fault and closes the file, so that the
-    /// next reader opens what lies there by then.
+    /// To be called when reading an extent failed: counts the fault and closes the file. From now on the
+    /// block is hashed whenever it is read, so the next reader is given a copy that can be read to its end,
+    /// from another tier where it must be.
     pub(crate) fn failed(&self, extent: &Extent, error: &StoreError) {
         let cid = extent.block().cid();
         self.close(cid);
+        self.suspects.insert(MultihashBytes::of(cid).as_slice());
         self.faults.report(&extent.path(), cid, error);
     }
 
@@ -348,9 +403,9 @@ impl Tiers {
         block::verify(cid, data, place)
     }
 
-    /// Counts and queues a bad copy; an archive that is away as a whole is no fault of a block.
+    /// Counts and queues a bad copy.
     fn report(&self, tier: &Tier, cid: &Cid, error: &StoreError) {
-        if !error.is_unavailable() {
+        if error.is_fault() {
             self.faults.report(&tier.name, cid, error);
         }
     }

@@ -118,13 +118,20 @@ fn page_source(mut entries: Listing, page: listing::Page) -> PageSource {
         let mut out: Vec<u8> = head.take().map(Into::into).unwrap_or_default();
         out.reserve(PAGE_LEN);
         while out.len() < PAGE_LEN {
-            let next = if count < MAX_ENTRIES { entries.next().transpose()? } else { None };
-            let Some(entry) = next else {
-                out.extend_from_slice(&page.tail(count));
-                return Ok(Page { bytes: Bytes::from(out), last: true });
-            };
+            match if count < MAX_ENTRIES { entries.next() } else { None } {
+                Some(Ok(entry)) => {
+                    page.row(&mut out, &entry.name, &entry.cid.to_string(), entry.tsize);
+                }
+                Some(Err(ReadError::BadLink { name, reason, .. })) => {
+                    page.bad_row(&mut out, &name, &reason);
+                }
+                Some(Err(error)) => return Err(error),
+                None => {
+                    out.extend_from_slice(&page.tail(count));
+                    return Ok(Page { bytes: Bytes::from(out), last: true });
+                }
+            }
             count += 1;
-            page.row(&mut out, &entry.name, &entry.cid.to_string(), entry.tsize);
         }
         Ok(Page { bytes: Bytes::from(out), last: false })
     })

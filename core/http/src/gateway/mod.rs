@@ -119,7 +119,11 @@ impl Gateway {
         }
         let place = self.place(&self.files)?;
         let wanted = Wanted::parse(request)?;
-        let found = match self.resolve(wanted.resolves()).await? {
+        let found = match wanted.format {
+            Format::Raw => self.resolve_block(&wanted).await?,
+            Format::Default | Format::Json => self.resolve(Cow::Borrowed(&wanted.path)).await?,
+        };
+        let found = match found {
             Err(ReadError::Missing(cid)) if wanted.only_if_cached && cid == *wanted.path.root() => {
                 return Ok(headers::status(StatusCode::PRECONDITION_FAILED));
             }

@@ -6,8 +6,7 @@
 
 use std::borrow::Cow;
 
-use coldfront::block::RAW;
-use coldfront::{Cid, ContentPath, PathError, parse_cid};
+use coldfront::{ContentPath, PathError, parse_cid};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, Method, Request, StatusCode};
 
@@ -52,15 +51,6 @@ impl<'r> Wanted<'r> {
             path,
             format,
         })
-    }
-
-    /// The path to resolve. A bare root that is wanted as a block is not decoded: any codec will do.
-    pub(super) fn resolves(&self) -> Cow<'_, ContentPath> {
-        if self.format == Format::Raw && self.path.segments().len() == 0 {
-            Cow::Owned(ContentPath::new(Cid::new_v1(RAW, *self.path.root().hash())))
-        } else {
-            Cow::Borrowed(&self.path)
-        }
     }
 
     pub(super) fn is_head(&self) -> bool {
