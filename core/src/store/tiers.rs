@@ -256,14 +256,16 @@ impl Tiers {
     /// Opens a file that no disk is needed for, in the first tier that may hold the block: what is odd about
     /// the copy there is seen and told by whoever may wait, and not passed over.
     fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Arc<OpenBlock>> {
-        let mut found = None;
-        for tier in &self.tiers {
-            found = tier.source.locate_now(cid);
-            if found.is_some() || !tier.source.lacks_now(cid) {
-                break;
+        let mut tiers = self.tiers.iter();
+        let found = loop {
+            let tier = tiers.next()?;
+            match tier.source.locate_now(cid) {
+                Some(found) => break found,
+                None if tiers.len() > 0 && tier.source.lacks_now(cid) => {}
+                None => return None,
             }
-        }
-        let Located::Extent(extent) = found? else { return None };
+        };
+        let Located::Extent(extent) = found else { return None };
         // Empty files are checked, and that is for `locate`.
         if extent.is_empty() {
             return None;
