@@ -5,11 +5,8 @@
 
 mod tree;
 
-use std::fs::File;
-
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm};
-use coldfront::{Block, Cid, Verify};
-use coldfront_flatfs::{BlockFile, FlatFs, Key};
+use coldfront::{Cid, Verify};
 use tree::Tree;
 
 const CHUNK: usize = 256 * 1024;
@@ -29,47 +26,18 @@ impl Cold {
         let tree = Tree::new();
         let content = tree::content(LEAVES * chunk, 21);
         let mut leaves = Vec::new();
-        let mut put = |block: Block| {
-            tree.put(&block);
-            // Only what is on the disk can be dropped.
-            File::open(tree.path(block.cid())).unwrap().sync_all().unwrap();
-            leaves.push(*block.cid());
-        };
         let plan = FilePlan { chunk, leaf, ..FilePlan::default() };
-        let root = testing::file(&content, &plan, &mut put).cid;
-        let other = testing::file(&tree::content(chunk, 22), &FilePlan::default(), &mut put).cid;
+        let root = testing::file(&content, &plan, &mut |block| {
+            tree.put(&block);
+            leaves.push(*block.cid());
+        });
         leaves.truncate(LEAVES);
-        let cold = Cold { tree, content, root, leaves };
-        // Pages that were just written may be busy for a moment, and are then kept.
-        for _ in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            cold.leaves.iter().chain([&other]).for_each(|cid| cold.chill(cid));
-        }
-        if cold.is_warm(&other) {
-            eprintln!("SKIPPED: this file system keeps everything in memory, or cannot tell");
-            return None;
-        }
-        Some(cold)
-    }
-
-    fn open(&self, cid: &Cid) -> BlockFile {
-        let flatfs = FlatFs::open(self.tree.root()).unwrap();
-        flatfs.open_block(Key::new(&cid.hash().to_bytes())).unwrap().unwrap()
-    }
-
-    fn chill(&self, cid: &Cid) {
-        let file = self.open(cid);
-        file.dont_need(0, file.len());
-    }
-
-    /// Whether the middle of a block is in the page cache. Asking brings it there before long: ask once.
-    fn is_warm(&self, cid: &Cid) -> bool {
-        let file = self.open(cid);
-        file.read_now(&mut [0; 1], file.len() / 2).unwrap().is_some()
+        let root = root.cid;
+        tree.chill(&leaves).then_some(Cold { tree, content, root, leaves })
     }
 
     fn warm_leaves(&self) -> Vec<bool> {
-        self.leaves.iter().map(|leaf| self.is_warm(leaf)).collect()
+        self.leaves.iter().map(|leaf| self.tree.is_warm(leaf)).collect()
     }
 }
 
@@ -84,7 +52,7 @@ fn bulk_reading_drops_behind_it_what_was_not_there_before() {
     for leaf in [LeafForm::Raw, LeafForm::PbFile] {
         let Some(cold) = Cold::new(CHUNK, leaf) else { return };
         // A viewer has read the third leaf.
-        let viewed = cold.open(&cold.leaves[2]);
+        let viewed = cold.tree.open(&cold.leaves[2]);
         viewed.read_at(&mut vec![0; 2 * CHUNK], 0).unwrap();
         let repo = cold.tree.repo(Verify::Off);
         let node = tree::node(&repo, &cold.root);
@@ -123,8 +91,8 @@ fn warming_brings_the_leaves_it_counted_into_the_page_cache() {
         assert_eq!(asked, 2 * CHUNK as u64);
         // The kernel reads in the background; asking would make it read, so there is one look.
         std::thread::sleep(std::time::Duration::from_millis(500));
-        let warm = [1, 2].map(|i| cold.is_warm(&cold.leaves[i]));
+        let warm = [1, 2].map(|i| cold.tree.is_warm(&cold.leaves[i]));
         assert_eq!(warm, [true; 2], "{leaf:?}");
-        assert_mostly_cold(&[0, 3, 4, 5].map(|i| cold.is_warm(&cold.leaves[i])));
+        assert_mostly_cold(&[0, 3, 4, 5].map(|i| cold.tree.is_warm(&cold.leaves[i])));
     }
 }

@@ -404,7 +404,7 @@ fn child_may_not_read_some_blocks() {
         let (shut, open) = (World::new(LeafForm::Raw), World::new(LeafForm::Raw));
         let forbid = |cid: &Cid| {
             let path = shut.tree.path(cid);
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
             assert!(fs::read(&path).is_err(), "this user may read everything");
         };
         let server = shut.server(verify);
