@@ -14,6 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::block_file::BlockFile;
 use crate::error::{Error, Fault, FileKind, RootFault, is_out_of_files};
 use crate::key::{EXTENSION, Key};
+use crate::page_cache::Foresight;
 use crate::shard::ShardFn;
 use crate::watch::{Adopted, READ_FLAGS, Refusal, Verdict, Watch};
 
@@ -145,11 +146,11 @@ impl FlatFs {
         self.watch.check(&self.watch.adopted()).map(|_| ())
     }
 
-    /// Whether the file system of `SHARDING` answers `preadv2(RWF_NOWAIT)`, that is whether
-    /// [`BlockFile::read_now`] can ever say `Some`. Found out when the tree was adopted; no I/O here.
+    /// What the file system of `SHARDING` can tell before a read: whether [`BlockFile::read_now`] can ever say `Some`,
+    /// and whether [`BlockFile::is_cached`] means anything. Found out when the tree was adopted; no I/O here.
     #[must_use]
-    pub fn nowait(&self) -> bool {
-        self.watch.adopted().nowait
+    pub fn foresight(&self) -> Foresight {
+        self.watch.adopted().foresight
     }
 
     /// How often another `SHARDING` was adopted since the tree was opened: swapped, remounted as another device,

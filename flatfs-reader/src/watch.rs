@@ -16,6 +16,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::block_file::{Stamp, read_nowait};
 use crate::error::{Error, FileKind, RootFault, is_out_of_files};
+use crate::page_cache::{self, Foresight};
 use crate::shard::ShardFn;
 
 /// Largest `SHARDING` in bytes that is read. go-ds-flatfs writes 37 by default and at most some 50.
@@ -31,7 +32,7 @@ pub(crate) const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).unio
 #[derive(Debug)]
 pub(crate) struct Adopted {
     pub(crate) shard_fn: ShardFn,
-    pub(crate) nowait: bool,
+    pub(crate) foresight: Foresight,
     stamp: Stamp,
     /// Cleared for good at the first file that may not be opened with `O_NOATIME`: only its owner may do that, and
     /// a tree mostly has one owner. It saves the second open.
@@ -175,7 +176,8 @@ fn adopt(sharding: &Path) -> Result<Adopted, Refusal> {
     }
     let bytes = read_bounded(&file)?;
     let shard_fn = ShardFn::parse(&bytes).map_err(RootFault::from)?;
-    Ok(Adopted { shard_fn, nowait: accepts_nowait(&file), stamp: Stamp::of(&stat), noatime })
+    let stamp = Stamp::of(&stat);
+    Ok(Adopted { shard_fn, foresight: foresight(&file, stamp.len), stamp, noatime })
 }
 
 /// At most one byte more than the bound is ever read.
@@ -191,9 +193,16 @@ fn read_bounded(file: &File) -> Result<Vec<u8>, Refusal> {
     Err(RootFault::TooLong.into())
 }
 
-/// Whether the file system answers `RWF_NOWAIT`, be it with "not in memory". ZFS, some FUSE and tmpfs do not.
-fn accepts_nowait(file: &File) -> bool {
-    matches!(read_nowait(file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN))
+/// Tried on `SHARDING`, which was read just before, so that its pages are cached where there are any.
+fn foresight(file: &File, len: u64) -> Foresight {
+    // "Not in memory" is an answer too.
+    if matches!(read_nowait(file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN)) {
+        return Foresight::Reads;
+    }
+    match page_cache::holds(file, 0, len) {
+        Some(true) => Foresight::Pages,
+        Some(false) | None => Foresight::Nothing,
+    }
 }
 
 /// Opens with `O_NOATIME` while that is permitted, and remembers when it is not.

@@ -9,7 +9,7 @@ mod tree;
 use std::fs;
 use std::path::Path;
 
-use coldfront_flatfs::{Error, Fault, FlatFs, Key, RootFault, ShardFn};
+use coldfront_flatfs::{Error, Fault, FlatFs, Foresight, Key, RootFault, ShardFn};
 
 const SHARD_FN: ShardFn = ShardFn::NextToLast(2);
 const MARK: &str = "/coldfront-mark-";
@@ -48,7 +48,7 @@ fn child_does_one_of_each() {
     mark("free");
     assert!(!block.is_empty());
     assert!(flatfs.path_of(held).starts_with(flatfs.root()));
-    let _ = (flatfs.shard_fn(), flatfs.nowait(), block.opened());
+    let _ = (flatfs.shard_fn(), flatfs.foresight(), block.opened());
     assert!(flatfs.get(Key::new(&[1; 200]), 1).is_err());
     assert!(flatfs.get(Key::new(&[]), 1).unwrap().is_none());
     mark("len_of");
@@ -347,7 +347,7 @@ fn without_an_answer_from_memory_nothing_is_said_about_a_block() {
 #[ignore = "run under strace by the test below"]
 fn child_serves_without_nowait() {
     let flatfs = FlatFs::open(tree::told_tree()).unwrap();
-    assert!(!flatfs.nowait());
+    assert_ne!(flatfs.foresight(), Foresight::Reads);
     let block = flatfs.open_block(Key::new(&tree::key(0))).unwrap().unwrap();
     assert_eq!(block.read_now(&mut [0; 10], 0).unwrap(), None);
     assert_eq!(block.read_at(&mut [0; 10], 0).unwrap(), 10);
@@ -365,7 +365,7 @@ fn a_file_system_that_refuses_nowait_is_known_at_open_and_served_without() {
 #[test]
 #[ignore = "run under strace by the test below"]
 fn child_trusts_nowait() {
-    assert!(FlatFs::open(tree::told_tree()).unwrap().nowait());
+    assert_eq!(FlatFs::open(tree::told_tree()).unwrap().foresight(), Foresight::Reads);
 }
 
 #[test]

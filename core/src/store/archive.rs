@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldfront_flatfs::{BlockFile, FlatFs, Key};
+use coldfront_flatfs::{BlockFile, FlatFs, Foresight, Key};
 
 use crate::block::{Block, Cid, DAG_CBOR, DAG_PB, MAX_BLOCK_LEN, MultihashBytes, RAW};
 use crate::error::StoreError;
@@ -38,6 +38,8 @@ impl ArchiveOptions {
 pub struct Archive {
     tree: FlatFs,
     mixed: bool,
+    /// Cleared only by tests.
+    foresight: bool,
 }
 
 impl Archive {
@@ -50,7 +52,7 @@ impl Archive {
         let is_repository =
             !options.path.join("SHARDING").exists() && blocks.join("SHARDING").exists();
         let root = if is_repository { &blocks } else { &options.path };
-        Ok(Archive { tree: FlatFs::open(root)?, mixed: options.mixed })
+        Ok(Archive { tree: FlatFs::open(root)?, mixed: options.mixed, foresight: true })
     }
 
     /// The flatfs root, as an absolute path.
@@ -58,14 +60,24 @@ impl Archive {
         self.tree.root()
     }
 
-    /// Whether its file system can be read without waiting (`RWF_NOWAIT`). Where it cannot, every
+    /// Whether its file system can tell what is read without waiting. Where it cannot, every
     /// read takes the slower road through threads that may wait.
     pub fn reads_without_waiting(&self) -> bool {
-        self.tree.nowait()
+        self.foresight() != Foresight::Nothing
+    }
+
+    /// As if its file system could tell nothing of what it caches, like ZFS: for tests of the slower road.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn without_foresight(self) -> Self {
+        Archive { foresight: false, ..self }
+    }
+
+    fn foresight(&self) -> Foresight {
+        if self.foresight { self.tree.foresight() } else { Foresight::Nothing }
     }
 
     fn located(&self, cid: &Cid, file: BlockFile) -> Located {
-        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(cid, file, self.tree.nowait()))))
+        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(cid, file, self.foresight()))))
     }
 
     /// Tries the multihash and, in a mixed archive, the older names, until one is held.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use coldfront_flatfs::BlockFile;
+use coldfront_flatfs::{BlockFile, Foresight};
 use quick_cache::sync::Cache;
 
 use crate::block::Cid;
@@ -18,7 +18,7 @@ use crate::unixfs::dag_pb::Head;
 pub(crate) struct OpenBlock {
     cid: Cid,
     file: BlockFile,
-    nowait: bool,
+    foresight: Foresight,
     /// What the first bytes of a dag-pb block say about it; decided once.
     head: OnceLock<Head>,
     /// The state of the file when its bytes were found to hash to the CID; 0 when they never were.
@@ -30,11 +30,11 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(cid: &Cid, file: BlockFile, nowait: bool) -> Self {
+    pub(crate) fn new(cid: &Cid, file: BlockFile, foresight: Foresight) -> Self {
         OpenBlock {
             cid: *cid,
             file,
-            nowait,
+            foresight,
             head: OnceLock::new(),
             verified: AtomicU64::new(0),
             used: AtomicU32::new(0),
@@ -55,8 +55,8 @@ impl OpenBlock {
         self.file.len()
     }
 
-    pub(crate) fn nowait(&self) -> bool {
-        self.nowait
+    pub(crate) fn foresight(&self) -> Foresight {
+        self.foresight
     }
 
     pub(crate) fn path(&self) -> String {

@@ -27,7 +27,15 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Tree::in_dir(tempfile::tempdir().unwrap())
+    }
+
+    /// In a folder below `parent`, to choose the file system.
+    pub(crate) fn new_in(parent: &str) -> Self {
+        Tree::in_dir(tempfile::tempdir_in(parent).unwrap())
+    }
+
+    fn in_dir(dir: TempDir) -> Self {
         let tree = Tree { dir };
         fs::create_dir(tree.root()).unwrap();
         fs::write(tree.root().join("SHARDING"), format!("{}\n", ShardFn::default())).unwrap();
