@@ -359,11 +359,8 @@ fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
         fs::create_dir(&path).unwrap();
         for policy in POLICIES {
             let repo = open([&first, &second], policy);
-            file.reads_well(&repo);
-            // Whoever opens without waiting takes what is there, and sees no oddity beside it.
-            assert!(repo.block(block.cid()).unwrap().is_some());
-            repo.watch(0);
-            assert!(repo.block(block.cid()).unwrap().is_some());
+            let node = tree::node(&repo, &file.made.cid);
+            assert!(driven(&repo, &node).unwrap() == file.content, "{policy:?}");
             let told = repo.take_faults();
             assert!(told.len() == 1 && told[0].reason.contains("a directory"), "{told:?}");
             let (_, error) = failing(&first.repo(policy), &file.made.cid);
@@ -372,6 +369,62 @@ fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
         fs::remove_dir(&path).unwrap();
         first.put(block);
     }
+}
+
+/// Whether all of a file is read without waiting once.
+fn is_read_now(repo: &Repo, node: &Arc<Node>) -> bool {
+    let mut reader = repo.read(node, ..);
+    loop {
+        match reader.next_now().unwrap() {
+            Step::End => return true,
+            Step::Piece(_) => {}
+            Step::WouldWait => return false,
+        }
+    }
+}
+
+#[test]
+fn without_waiting_no_copy_is_taken_past_one_that_is_odd() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let file = Fixture::new(TWENTY, &twenty(leaf), &[&first, &second]);
+        let path = first.path(file.blocks[3].cid());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let repo = open([&first, &second], Verify::Off);
+        let node = tree::node(&repo, &file.made.cid);
+        assert!(!is_read_now(&repo, &node), "{leaf:?}");
+        assert!(driven(&repo, &node).unwrap() == file.content);
+        assert_eq!(repo.take_faults().len(), 1);
+    }
+}
+
+#[test]
+fn what_the_first_archive_surely_lacks_is_opened_in_the_second_without_waiting() {
+    for leaf in LEAVES {
+        for mixed in [false, true] {
+            let (first, second) = (Tree::new(), Tree::new());
+            let file = Fixture::new(TWENTY, &twenty(leaf), &[&second]);
+            let mut archives = vec![first.options(), second.options()];
+            archives[0].mixed = mixed;
+            let options = RepoOptions { archives, ..RepoOptions::default() };
+            let repo = Repo::open(&options).unwrap();
+            let node = tree::node(&repo, &file.made.cid);
+            assert!(!is_read_now(&repo, &node), "nobody has asked the first one yet");
+            file.reads_well(&repo);
+            repo.watch(0);
+            assert_eq!(repo.stats().tiers.open_files, 0);
+            if second.repo(Verify::Off).read(&node, ..).next_now().is_ok_and(|s| is_wait(&s)) {
+                eprintln!("SKIPPED: this kernel opens nothing without waiting");
+                return;
+            }
+            assert!(is_read_now(&repo, &node), "{leaf:?}, mixed: {mixed}");
+        }
+    }
+}
+
+fn is_wait(step: &Step) -> bool {
+    matches!(step, Step::WouldWait)
 }
 
 // --- archives that go away

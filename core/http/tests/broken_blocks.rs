@@ -7,6 +7,7 @@ mod common;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -392,4 +393,73 @@ fn an_archive_that_goes_away_under_an_answer_cuts_it() {
     let came = client.take(world.content.len());
     assert!(came.is_err() || came.is_ok_and(|came| came == world.content));
     assert_eq!(server.get(&world.target()).status, 503);
+}
+
+// Blocks that a plain user may not read. Root may read everything, so these run as somebody else.
+
+#[test]
+#[ignore = "the test below runs it as a plain user"]
+fn child_may_not_read_some_blocks() {
+    for verify in POLICIES {
+        let (shut, open) = (World::new(LeafForm::Raw), World::new(LeafForm::Raw));
+        let forbid = |cid: &Cid| {
+            let path = shut.tree.path(cid);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+            assert!(fs::read(&path).is_err(), "this user may read everything");
+        };
+        let server = shut.server(verify);
+        forbid(&shut.leaves[0]);
+        forbid(&shut.leaves[9]);
+        shut.assert_refused(&server.get(&shut.target()), 500);
+        let inside = [("Range", "bytes=900005-900009")];
+        shut.assert_refused(&server.client().get_with(&shut.target(), &inside), 500);
+        let raw = format!("{}?format=raw", ipfs(&shut.leaves[9]));
+        shut.assert_refused(&server.get(&raw), 500);
+        let beside = server.client().get_with(&shut.target(), &[("Range", "bytes=200000-200009")]);
+        assert_eq!((beside.status, &beside.body[..]), (206, &shut.content[200_000..200_010]));
+        let told = server.gateway.repo().take_faults();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for fault in told {
+            assert!(fault.reason.contains("may not be read by this user"), "{fault:?}");
+            assert!(fault.reason.contains(&shut.tree.path(&fault.cid).display().to_string()));
+        }
+        // A node on the way as well.
+        forbid(&shut.folder.cid);
+        shut.assert_refused(&shut.server(verify).get(&shut.target()), 500);
+        shut.assert_serves(&server);
+        // Another archive may be read.
+        let both = Server::start(tree::open([&shut.tree, &open.tree], verify), limits());
+        assert!(both.get(&shut.target()).body == shut.content, "{verify:?}");
+        assert_eq!(both.gateway.repo().take_faults().len(), 3);
+    }
+}
+
+#[test]
+fn a_block_that_the_server_s_user_may_not_read_is_500_or_answered_from_another_archive() {
+    if Tree::new().root().metadata().unwrap().uid() != 0 {
+        child_may_not_read_some_blocks();
+        return;
+    }
+    if !Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: root needs setpriv (util-linux) to become a plain user");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = dir.path().join("test-binary");
+    // Another process copies: a descriptor of our own, open for writing, could be inherited by a child
+    // that another test starts at this moment, and a file open for writing cannot be executed.
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(std::env::current_exe().unwrap()).arg(&binary);
+    assert!(install.status().unwrap().success());
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&binary)
+        .args(["--exact", "child_may_not_read_some_blocks", "--ignored", "--nocapture"])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

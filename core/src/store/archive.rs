@@ -91,8 +91,7 @@ impl Archive {
             return Ok(Some(found));
         }
         if self.mixed {
-            for codec in older_codecs(cid.codec()) {
-                let name = Cid::new_v1(codec, *cid.hash()).to_bytes();
+            for name in older_names(cid) {
                 if let Some(found) = look(Key::new(&name))? {
                     return Ok(Some(found));
                 }
@@ -102,11 +101,13 @@ impl Archive {
     }
 }
 
-/// The codecs under which an older repository may have named a block: the one it is asked by first,
-/// then those that such repositories held. (CIDv0 names are the multihash itself.)
-fn older_codecs(asked: u64) -> impl Iterator<Item = u64> {
+/// The names under which an older repository may hold a block: by the codec it is asked for with first,
+/// then by those that such repositories held. (CIDv0 names are the multihash itself.)
+fn older_names(cid: &Cid) -> impl Iterator<Item = Vec<u8>> {
+    let (asked, hash) = (cid.codec(), *cid.hash());
     let others = [RAW, DAG_PB, DAG_CBOR].into_iter().filter(move |codec| *codec != asked);
-    std::iter::once(asked).chain(others)
+    let codecs = std::iter::once(asked).chain(others);
+    codecs.map(move |codec| Cid::new_v1(codec, hash).to_bytes())
 }
 
 impl BlockSource for Archive {
@@ -124,6 +125,12 @@ impl BlockSource for Archive {
         let multihash = MultihashBytes::of(cid);
         let file = self.tree.open_block_now(Key::new(multihash.as_slice()))?;
         Some(self.located(cid, file))
+    }
+
+    fn lacks_now(&self, cid: &Cid) -> bool {
+        let multihash = MultihashBytes::of(cid);
+        let lacks = |name: &[u8]| self.tree.lacks_block_now(Key::new(name));
+        lacks(multihash.as_slice()) && (!self.mixed || older_names(cid).all(|name| lacks(&name)))
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {

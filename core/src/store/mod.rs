@@ -47,6 +47,13 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether the block is surely not held here, known without a disk. `false` says nothing. A source that
+    /// stands before others has to be able to tell: where it cannot, no block of those behind it is found
+    /// without waiting.
+    fn lacks_now(&self, _cid: &Cid) -> bool {
+        false
+    }
+
     /// The block's length in bytes, or `None` when it is not held. One stat for a file; reads none of it.
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError>;
 

@@ -232,7 +232,8 @@ impl Tiers {
     }
 
     /// Finds a block without waiting: its file is open, or can be opened without a disk, and the policy
-    /// has nothing left to check. `None` says nothing about the block.
+    /// has nothing left to check. `None` says nothing about the block. Like [`Tiers::locate`], it gives the
+    /// copy of the first tier that holds the block.
     pub fn locate_now(&self, cid: &Cid) -> Option<Located> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Some(Located::Bytes(bytes));
@@ -252,9 +253,18 @@ impl Tiers {
         sound.then(|| Located::Extent(Extent::whole(open)))
     }
 
-    /// Opens a file that no disk is needed for. Which tier has it makes no difference to its bytes.
+    /// Opens a file that no disk is needed for, in the first tier that may hold the block: what is odd about
+    /// the copy there is seen and told by whoever may wait, and not passed over.
     fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Arc<OpenBlock>> {
-        let found = self.tiers.iter().find_map(|tier| tier.source.locate_now(cid))?;
+        let mut tiers = self.tiers.iter();
+        let found = loop {
+            let tier = tiers.next()?;
+            match tier.source.locate_now(cid) {
+                Some(found) => break found,
+                None if tiers.len() > 0 && tier.source.lacks_now(cid) => {}
+                None => return None,
+            }
+        };
         let Located::Extent(extent) = found else { return None };
         // Empty files are checked, and that is for `locate`.
         if extent.is_empty() {
