@@ -169,6 +169,12 @@ impl Repo {
         self.nodes.tiers().size(cid)
     }
 
+    /// Whether pieces of files may come as bytes in memory, a whole leaf each ([`FileReader::next_block_len`]): because
+    /// blocks are verified, or a source has no files to read from.
+    pub fn may_hold_blocks_in_memory(&self) -> bool {
+        self.nodes.tiers().may_hold_blocks_in_memory()
+    }
+
     /// To be called about every second: asks each tier whether it answers at all (one stat for an
     /// archive), closes files that nobody read in the last `idle_seconds`, and names the tiers that
     /// are away. Blocks.

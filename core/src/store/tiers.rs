@@ -319,6 +319,11 @@ impl Tiers {
         self.files.close_idle(seconds);
     }
 
+    /// Whether a located block may come as bytes in memory: to be verified, or from a source that has no files.
+    pub fn may_hold_blocks_in_memory(&self) -> bool {
+        self.verify != Verify::Off || self.tiers.iter().any(|tier| !tier.source.gives_extents())
+    }
+
     /// Asks every tier whether it answers at all; what does not is named. One stat for an archive.
     ///
     /// When one does not, all open files are closed: what they belong to may be unmounted now, or be

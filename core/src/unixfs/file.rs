@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::dag_pb::{Head, LEAF_HEAD_LEN, LeafFrame, leaf_frame};
 use super::node::{Body, FileNode, Node};
-use crate::block::{Cid, RAW};
+use crate::block::{Cid, MAX_BLOCK_LEN, RAW};
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
 use crate::store::{Extent, Located};
@@ -127,6 +127,28 @@ impl FileReader {
     /// head, of what the kernel has in memory.
     pub fn next_now(&mut self) -> Result<Step, ReadError> {
         self.advance(false)
+    }
+
+    /// Bytes of memory that the next piece may hold when it is no extent: those of its whole leaf, since a block is
+    /// verified whole, however few bytes of it are wanted. 0 at the end. Looks at nodes in memory only; where an inner
+    /// node has to be fetched first, the size of its leaves is not known, and the largest block is named.
+    pub fn next_block_len(&self) -> u64 {
+        let holds = |(node, start): &&(Arc<Node>, u64)| {
+            as_file(node).is_ok_and(|file| self.range.start < start + file.size())
+        };
+        if self.range.is_empty() {
+            return 0;
+        }
+        let Some((node, start)) = self.path.iter().rev().find(holds) else { return 0 };
+        let Ok(file) = as_file(node) else { return 0 };
+        match &file.body {
+            Body::Inline(_) => 0,
+            Body::Raw | Body::Leaf(_) => file.size().min(MAX_BLOCK_LEN),
+            Body::Tree { links, ends, .. } => {
+                let child = child_at(file, links, ends, *start, self.range.start);
+                child.map_or(0, |child| child.size.min(MAX_BLOCK_LEN))
+            }
+        }
     }
 
     /// Where the reader stands, in bytes from the start of the file.
