@@ -89,7 +89,7 @@ fn warming_brings_the_leaves_it_counted_into_the_page_cache() {
         let node = tree::node(&repo, &cold.root);
         let asked = repo.read(&node, ..).warm(CHUNK as u64, 2 * CHUNK as u64);
         assert_eq!(asked, 2 * CHUNK as u64);
-        // The kernel reads in the background; asking would make it read, so there is one look.
+        // The kernel reads in the background.
         std::thread::sleep(std::time::Duration::from_millis(500));
         let warm = [1, 2].map(|i| cold.tree.is_warm(&cold.leaves[i]));
         assert_eq!(warm, [true; 2], "{leaf:?}");
