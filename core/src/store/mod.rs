@@ -56,6 +56,18 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// Something that blocks can be put into.
+///
+/// Removal is no part of it: what is garbage is decided by those who know what is kept.
+pub trait BlockStore: BlockSource {
+    /// Holds these blocks from now on: all of them, or none when it fails. Visible on return, durable
+    /// after [`BlockStore::sync`]. A block that is held already changes nothing.
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError>;
+
+    /// Returns when everything put before is on the disk, to stay there when the power goes.
+    fn sync(&self) -> Result<(), StoreError>;
+}
+
 /// A block that was found.
 #[derive(Clone, Debug)]
 pub enum Located {
