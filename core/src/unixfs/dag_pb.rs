@@ -9,11 +9,11 @@
 use super::wire::{self, LEN, Reader, VARINT, fault};
 pub use super::wire::{PbError, PbFault};
 
-const NODE_DATA: u32 = 1;
-const NODE_LINKS: u32 = 2;
-const LINK_HASH: u32 = 1;
-const LINK_NAME: u32 = 2;
-const LINK_TSIZE: u32 = 3;
+pub(super) const NODE_DATA: u32 = 1;
+pub(super) const NODE_LINKS: u32 = 2;
+pub(super) const LINK_HASH: u32 = 1;
+pub(super) const LINK_NAME: u32 = 2;
+pub(super) const LINK_TSIZE: u32 = 3;
 
 /// A dag-pb node whose every field and link has been checked.
 #[derive(Debug, Clone, Copy)]
