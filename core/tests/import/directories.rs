@@ -1,0 +1,228 @@
+//! Trees: their paths, their order, what is refused, and directories of every size read back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coldfront::store::memory::Memory;
+use coldfront::unixfs::import::{
+    DirectoryOptions, ImportError, ImportOptions, Imported, Importer, Metadata, Mtime,
+    SizeEstimate, Tree,
+};
+use coldfront::{ContentPath, Node};
+use proptest::prelude::*;
+
+use crate::round_trip::repo;
+
+fn importer() -> (Importer, Arc<Memory>) {
+    let store = Arc::new(Memory::new());
+    (Importer::new(&ImportOptions::cid_v1(), store.clone()).unwrap(), store)
+}
+
+fn file(importer: &mut Importer, content: &str) -> Imported {
+    importer.file(content.as_bytes(), &Metadata::NONE).unwrap()
+}
+
+#[test]
+fn entries_may_come_in_any_order() {
+    let paths = ["a/b/c", "z", "a/x", "m/n/o/p", "a/b/d"];
+    let root = |paths: &mut dyn Iterator<Item = &&str>| {
+        let (mut importer, _) = importer();
+        let mut tree = Tree::new();
+        for path in paths {
+            let imported = file(&mut importer, path);
+            tree.insert(path.as_bytes(), &imported).unwrap();
+        }
+        tree.finish(&mut importer, &mut |_, _| {}).unwrap()
+    };
+    assert_eq!(root(&mut paths.iter()), root(&mut paths.iter().rev()));
+}
+
+#[test]
+fn directories_are_told_children_first_in_the_order_of_names_and_the_root_last() {
+    let (mut importer, _) = importer();
+    let leaf = file(&mut importer, "x");
+    let told = |with_root: bool, importer: &mut Importer| {
+        let mut tree = Tree::new();
+        for path in ["b/y/f", "b/x/f", "top", "a/f", "b/f", "c"] {
+            tree.insert(path.as_bytes(), &leaf).unwrap();
+        }
+        tree.directory(b"empty", &Metadata::NONE).unwrap();
+        let mut told = Vec::new();
+        let mut each =
+            |path: &[u8], _: &Imported| told.push(String::from_utf8(path.to_vec()).unwrap());
+        match with_root {
+            true => drop(tree.finish(importer, &mut each).unwrap()),
+            false => tree.finish_entries(importer, &mut each).unwrap(),
+        }
+        told
+    };
+    assert_eq!(told(true, &mut importer), ["a", "b/x", "b/y", "b", "empty", ""]);
+    assert_eq!(told(false, &mut importer), ["a", "b/x", "b/y", "b", "empty"]);
+}
+
+#[test]
+fn without_the_root_its_block_is_not_made() {
+    let (mut importer, store) = importer();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    tree.insert(b"a", &leaf).unwrap();
+    tree.finish_entries(&mut importer, &mut |_, _| panic!("there is no directory")).unwrap();
+    importer.finish().unwrap();
+    let root = {
+        let mut tree = Tree::new();
+        tree.insert(b"a", &leaf).unwrap();
+        let mut importer = Importer::only_hash(&ImportOptions::cid_v1()).unwrap();
+        tree.finish(&mut importer, &mut |_, _| {}).unwrap()
+    };
+    assert!(coldfront::BlockSource::size(&*store, &leaf.cid).unwrap().is_some());
+    assert!(coldfront::BlockSource::size(&*store, &root.cid).unwrap().is_none());
+}
+
+#[test]
+fn two_entries_of_one_path_are_refused() {
+    let clash = |first: &str, second: &str| {
+        let (mut importer, _) = importer();
+        let leaf = file(&mut importer, "x");
+        let mut tree = Tree::new();
+        let mut put = |path: &str| match path.strip_suffix('/') {
+            Some(path) => tree.directory(path.as_bytes(), &Metadata::NONE),
+            None => tree.insert(path.as_bytes(), &leaf),
+        };
+        put(first)
+            .and_then(|()| put(second))
+            .and_then(|()| tree.finish(&mut importer, &mut |_, _| {}).map(drop))
+    };
+    for (first, second) in
+        [("a", "a"), ("d/a", "d/a"), ("a", "a/b"), ("a/b", "a"), ("a", "a/"), ("a/", "a")]
+    {
+        let error = clash(first, second).unwrap_err();
+        assert!(matches!(error, ImportError::AlreadyThere(_)), "{first} {second}: {error}");
+    }
+    for (first, second) in [("a", "b"), ("a/", "a/"), ("a/b", "a/"), ("a", "A")] {
+        clash(first, second).unwrap();
+    }
+}
+
+#[test]
+fn two_entries_of_one_name_are_refused_in_a_sharded_directory_too() {
+    let directories = DirectoryOptions { threshold: 1, ..DirectoryOptions::default() };
+    let options = ImportOptions { directories, ..ImportOptions::cid_v1() };
+    let mut importer = Importer::only_hash(&options).unwrap();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    for name in ["a", "b", "c", "b"] {
+        tree.insert(name.as_bytes(), &leaf).unwrap();
+    }
+    let error = tree.finish(&mut importer, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(&error, ImportError::AlreadyThere(name) if name == "b"), "{error}");
+}
+
+#[test]
+fn paths_that_name_no_place_are_refused() {
+    let (mut importer, _) = importer();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    let long = "n/".repeat(40_000);
+    for path in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a/.", long.as_str()] {
+        let error = tree.insert(path.as_bytes(), &leaf).unwrap_err();
+        assert!(matches!(error, ImportError::Path { .. }), "{path}: {error}");
+        assert!(error.to_string().len() < 300, "a sentence, not the path: {error}");
+    }
+    for path in ["...", "a./b", "\u{0}", "a\\b"] {
+        tree.insert(path.as_bytes(), &leaf).unwrap();
+    }
+}
+
+#[test]
+fn a_deep_tree_needs_no_stack() {
+    let (mut importer, store) = importer();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    let path = "d/".repeat(30_000) + "f";
+    tree.insert(path.as_bytes(), &leaf).unwrap();
+    let mut told = 0;
+    let root = std::thread::Builder::new().stack_size(256 * 1024).spawn(move || {
+        let root = tree.finish(&mut importer, &mut |_, _| told += 1).unwrap();
+        importer.finish().unwrap();
+        assert_eq!(told, 30_001);
+        root
+    });
+    let root = root.unwrap().join().unwrap();
+    assert!(coldfront::BlockSource::size(&*store, &root.cid).unwrap().is_some());
+}
+
+#[test]
+fn what_is_said_of_a_directory_may_come_after_its_entries() {
+    let options = ImportOptions { metadata: true, ..ImportOptions::cid_v1() };
+    let meta = Metadata { mode: Some(0o750), mtime: Some(Mtime { seconds: 5, nanos: 0 }) };
+    let root = |first: bool| {
+        let mut importer = Importer::only_hash(&options).unwrap();
+        let leaf = file(&mut importer, "x");
+        let mut tree = Tree::new();
+        let directory = |tree: &mut Tree, meta: &Metadata| tree.directory(b"d", meta).unwrap();
+        if first {
+            directory(&mut tree, &meta);
+        }
+        tree.insert(b"d/f", &leaf).unwrap();
+        if !first {
+            directory(&mut tree, &meta);
+        }
+        // Nothing said leaves what was.
+        directory(&mut tree, &Metadata::NONE);
+        tree.finish(&mut importer, &mut |_, _| {}).unwrap()
+    };
+    assert_eq!(root(true), root(false));
+}
+
+#[test]
+fn a_directory_whose_block_nobody_could_read_is_refused() {
+    let directories =
+        DirectoryOptions { estimate: SizeEstimate::Disabled, ..DirectoryOptions::default() };
+    let options = ImportOptions { directories, ..ImportOptions::cid_v1() };
+    let mut importer = Importer::only_hash(&options).unwrap();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    for i in 0..50_000 {
+        tree.insert(format!("{i:0>200}").as_bytes(), &leaf).unwrap();
+    }
+    let error = tree.finish(&mut importer, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, ImportError::BlockTooLarge { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_entry_is_listed_and_found(
+        names in prop::collection::btree_set("[a-zA-Z0-9é☂ .]{1,12}", 0..300),
+        threshold in prop_oneof![Just(1u64), Just(2000), Just(262_144)],
+        fanout in prop_oneof![Just(8u32), Just(16), Just(256), Just(1024)],
+    ) {
+        let names: BTreeSet<String> =
+            names.into_iter().filter(|name| name != "." && name != "..").collect();
+        let store = Arc::new(Memory::new());
+        let directories =
+            DirectoryOptions { threshold, max_fanout: fanout, ..DirectoryOptions::default() };
+        let options = ImportOptions { directories, ..ImportOptions::cid_v1() };
+        let mut importer = Importer::new(&options, store.clone()).unwrap();
+        let mut tree = Tree::new();
+        for name in &names {
+            let leaf = file(&mut importer, name);
+            tree.insert(name.as_bytes(), &leaf).unwrap();
+        }
+        let root = tree.finish(&mut importer, &mut |_, _| {}).unwrap();
+        importer.finish().unwrap();
+        let repo = repo(store);
+        let node = repo.resolve(&ContentPath::new(root.cid)).unwrap().node;
+        let sharded = matches!(&*node, Node::Shard(_));
+        prop_assert_eq!(sharded, names.iter().map(|name| name.len() as u64 + 36).sum::<u64>() > threshold);
+        let listed: Vec<_> = repo.list(&node).unwrap().map(|entry| entry.unwrap().name).collect();
+        let sorted: BTreeSet<String> =
+            listed.iter().map(|name| String::from_utf8(name.to_vec()).unwrap()).collect();
+        prop_assert_eq!(listed.len(), names.len());
+        prop_assert_eq!(&sorted, &names);
+        for name in &names {
+            prop_assert!(repo.lookup_now(&node, name.as_bytes()).is_some() || sharded, "{}", name);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Import: the CIDs that Kubo gives, the bytes that come back, and what happens when something fails.
+
+#![cfg(feature = "import")]
+#![allow(clippy::unwrap_used)]
+
+mod content;
+mod directories;
+mod failures;
+mod kubo_roots;
+mod round_trip;
