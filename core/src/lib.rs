@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+pub mod car;
+mod cbor;
+pub mod dag;
 mod error;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;

@@ -170,7 +170,7 @@ fn once_in_order(
 }
 
 /// The CID that `bytes` begin with (go-cid `CidFromBytes`): a bare sha2-256 multihash, or version 1.
-fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
     const V0_LEN: usize = 34;
     if let [0x12, 0x20, _, ..] = bytes {
         return bytes.get(..V0_LEN);

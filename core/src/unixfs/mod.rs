@@ -20,7 +20,7 @@ pub mod import;
 pub mod node;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod wire;
+pub(crate) mod wire;
 
 pub use directory::{Entry, Listing};
 pub use file::{FileReader, Piece};
