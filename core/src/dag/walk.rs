@@ -7,7 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use super::for_each_link;
-use crate::block::{Block, Cid, IDENTITY, identity_bytes};
+use crate::block::{Block, Cid, identity_bytes};
 use crate::error::{ReadError, StoreError};
 
 /// The most bytes of CIDs that a walk may have ahead of it: some millions of links. An honest DAG is far
@@ -36,8 +36,10 @@ impl Default for Repeats {
 }
 
 /// Walks everything below `roots`, the roots included, in the order in which `ipfs dag export` writes it.
-/// `fetch` gives a block; a block that it does not give is [`ReadError::Missing`]. Blocks of identity
-/// CIDs do not come, as they are in their links; what they link to does.
+/// `fetch` gives a block; a block that it does not give is [`ReadError::Missing`].
+///
+/// Blocks of identity CIDs come too, as in `ipfs dag export`, without being fetched. A trustless gateway
+/// must leave them out: by [`IDENTITY`](crate::block::IDENTITY), the code of their hash.
 pub fn walk<F>(roots: &[Cid], repeats: Repeats, fetch: F) -> Walk<F>
 where
     F: FnMut(&Cid) -> Result<Option<Block>, StoreError>,
@@ -82,7 +84,6 @@ impl<F: FnMut(&Cid) -> Result<Option<Block>, StoreError>> Iterator for Walk<F> {
                 continue;
             }
             match self.enter(&cid) {
-                Ok(_) if cid.hash().code() == IDENTITY => {}
                 Ok(block) => return Some(Ok(block)),
                 Err(error) => {
                     self.ahead.clear();
