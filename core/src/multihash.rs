@@ -79,7 +79,7 @@ pub fn code_of(name: &str) -> Option<u64> {
     ];
     let blake = |prefix, base, max: u64| {
         let bits: u64 = name.strip_prefix(prefix)?.parse().ok()?;
-        let known = bits % 8 == 0 && (1..=max).contains(&(bits / 8));
+        let known = bits.is_multiple_of(8) && (1..=max).contains(&(bits / 8));
         (known && name == format!("{prefix}{bits}")).then_some(base + bits / 8)
     };
     let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);

@@ -18,8 +18,7 @@ mod writer;
 
 pub use error::{CarError, CarFault};
 pub use header::MAX_HEADER_LEN;
-pub(crate) use header::V2_HEADER_END;
-pub(crate) use header::{Start, read_start};
+pub(crate) use header::{HeaderError, Start, V2_HEADER_END, read_start};
 pub use reader::{CarReader, Imported, import};
 pub(crate) use section::{SECTION_HEAD_LEN, section_head};
 pub use writer::CarWriter;

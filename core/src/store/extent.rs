@@ -21,8 +21,8 @@ pub struct Extent {
 
 impl Extent {
     pub(crate) fn whole(block: Arc<OpenBlock>) -> Self {
-        let len = block.len();
-        Extent { block, offset: 0, len }
+        let (offset, len) = (block.start(), block.len());
+        Extent { block, offset, len }
     }
 
     pub(crate) fn block(&self) -> &Arc<OpenBlock> {
@@ -129,7 +129,7 @@ impl Extent {
             self.block.spoil();
             return Err(StoreError::Truncated {
                 path: self.path(),
-                expected: self.block.len(),
+                expected: self.block.start() + self.block.len(),
                 got: self.offset,
             });
         }

@@ -5,10 +5,12 @@
 //! calls that missing.
 //!
 //! - [`archive`]: a Kubo flatfs tree, read-only.
+//! - [`car`]: a CAR file, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
+pub mod car;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 mod extent;

@@ -174,8 +174,7 @@ impl<'n> NameHash<'n> {
     }
 
     /// The hash itself.
-    #[cfg(feature = "import")]
-    pub(super) fn bits(&self) -> u64 {
+    pub(crate) fn bits(&self) -> u64 {
         self.hash
     }
 
