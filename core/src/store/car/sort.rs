@@ -177,7 +177,11 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(sorter.len(), count);
             let mut sorted = Vec::new();
-            sorter.for_each(&mut |entry| Ok(sorted.push(entry))).unwrap();
+            let mut keep = |entry| {
+                sorted.push(entry);
+                Ok(())
+            };
+            sorter.for_each(&mut keep).unwrap();
             assert_eq!(sorted, expected);
             assert!(!path.exists(), "the runs are removed");
         }
