@@ -1,6 +1,9 @@
 // Asks the pinned Kubo for the roots of many contents under many options, and writes them as a table:
 //
-//   core/tests/golden/import.mjs [long]       to import.tsv beside it (ten minutes), or to import-long.tsv (300 MB each)
+//   node core/tests/golden/import.mjs                    to import.tsv beside it (a minute)
+//   node core/tests/golden/import.mjs long               to import-long.tsv, files of 300 MB
+//   node core/tests/golden/import.mjs random N FILE      N cells drawn at random, to a file of their own; then
+//       COLDFRONT_IMPORT_TABLE=FILE cargo test -p coldfront --test import -- --ignored table
 //
 // A line is OPTIONS, CONTENT, CID. Options are those of `ipfs add`; `@threshold=` and `@estimate=` are config of Import.
 // Contents are the specifications below, which core/tests/import/content.rs follows word for word.
@@ -147,6 +150,42 @@ const long = [['', [mb300]], ['--cid-version=1', [mb300]], ['--trickle', [mb300]
   ['--chunker=rabin --cid-version=1', [mb300]], ['--chunker=buzhash --cid-version=1', [mb300]], ['--chunker=size-1048576 --max-file-links=1024 --cid-version=1', [mb300]],
   ['--chunker=size-10000 --max-file-links=11 --cid-version=1', [mb300]], ['--hash=blake3', [mb300]], ['--cid-version=1 --raw-leaves=false', ['zeros:300000000']]]
 
+/** N cells of options and contents drawn at random: other ones each time, but the same for the same seed. */
+function random(n, seed) {
+  let state = seed | 1
+  const below = (limit) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % limit
+  }
+  const pick = (list) => list[below(list.length)]
+  const often = (share, text) => (below(100) < share ? [text()] : [])
+  const cell = () => {
+    const folder = below(3) === 0
+    const v1 = below(2) === 0
+    const min = 16 + below(500)
+    const avg = min + 1 + below(3000)
+    const chunker = () => `--chunker=${pick([`size-${1 + below(5000)}`, `size-${200 + below(300000)}`, `rabin-${min}-${avg}-${avg + 1 + below(9000)}`, 'rabin', `rabin-${48 + below(90000)}`, 'buzhash'])}`
+    const stat = often(15, () => pick([`--mode=${1 + below(4095 & 0o777)}`, `--mtime=${1 + below(2 ** 31)}`, `--mtime=-${1 + below(10 ** 9)} --mtime-nsecs=${below(10 ** 9)}`]))
+    const options = [
+      ...(v1 ? ['--cid-version=1'] : []), ...often(25, () => (stat.length > 0 ? '--raw-leaves=false' : `--raw-leaves=${pick(['true', 'false'])}`)),
+      ...often(40, () => '--trickle'), ...often(70, chunker), ...often(60, () => `--max-file-links=${2 + below(40)}`),
+      ...(v1 ? often(15, () => `--hash=${pick(['sha1', 'blake3', 'sha2-512', 'blake2b-256', 'keccak-256', 'sha3-384'])}`) : []),
+      ...often(20, () => `--inline --inline-limit=${below(129)}`), ...stat, ...often(15, () => '-w'),
+      ...(folder ? [...often(50, () => `--max-hamt-fanout=${pick([8, 16, 32, 64, 128, 256, 512, 1024])}`), ...often(25, () => `--max-directory-links=${1 + below(60)}`),
+        ...often(60, () => `@threshold=${pick(['1KiB', '3000B', '4KiB', '10KiB'])}`), ...often(40, () => `@estimate=${pick(['block', 'disabled'])}`),
+        ...often(15, () => '--empty-dirs=false')] : []),
+    ]
+    const len = pick([below(300), below(5000), below(60000), below(900000)])
+    const spec = folder
+      ? pick([`flat:${below(400)}:${below(40)}:${3 + below(60)}`, `dirs:${below(90)}:${below(3000)}`, `deep:${below(30)}`, 'odd'])
+      : `${pick(['noise:1', 'noise:2', 'zeros', 'cycle'])}:${len}`
+    return [options.join(' '), [spec]]
+  }
+  return Array.from({ length: n }, cell)
+}
+
 // --- Kubo --------------------------------------------------------------------------------------------------------------
 
 const repos = new Map()
@@ -180,7 +219,8 @@ function root(options, spec) {
   return run(repo(config), ['add', '-Q', ...how, ...plain, place(spec)]).trim()
 }
 
-const table = process.argv[2] === 'long' ? long : [...files, ...folders]
+const [mode, count, file] = process.argv.slice(2)
+const table = mode === 'long' ? long : mode === 'random' ? random(Number(count), Number(process.env.SEED ?? Date.now())) : [...files, ...folders]
 const cells = table.flatMap(([options, specs]) => specs.map((spec) => ({ options, spec })))
 // By content, so that each is made once.
 const made = new Map()
@@ -189,7 +229,7 @@ for (const { options, spec } of cells.toSorted((a, b) => (a.spec < b.spec ? -1 :
   try { made.set(`${options}\t${spec}`, root(options, spec)) } catch (error) { failed.push(`${options} ${spec}: ${error.stderr}`) }
 }
 const lines = [...made.keys()].filter((key, at, all) => all.indexOf(key) === at).sort().map((key) => `${key}\t${made.get(key)}\n`)
-fs.writeFileSync(`${here}/${process.argv[2] === 'long' ? 'import-long.tsv' : 'import.tsv'}`, lines.join(''))
+fs.writeFileSync(mode === 'random' ? file : `${here}/${mode === 'long' ? 'import-long.tsv' : 'import.tsv'}`, lines.join(''))
 console.error(`import: ${lines.length} roots`)
 execFileSync('rm', ['-rf', work])
 if (failed.length > 0) throw new Error(`import: Kubo refused\n${failed.join('\n')}`)

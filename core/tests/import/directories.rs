@@ -189,6 +189,23 @@ fn a_directory_whose_block_nobody_could_read_is_refused() {
     assert!(matches!(error, ImportError::BlockTooLarge { .. }), "{error}");
 }
 
+#[test]
+fn names_and_targets_of_unheard_of_length_are_refused() {
+    let directories =
+        DirectoryOptions { threshold: 1, max_fanout: 1024, ..DirectoryOptions::default() };
+    let options = ImportOptions { directories, ..ImportOptions::cid_v1() };
+    let mut importer = Importer::only_hash(&options).unwrap();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    for i in 0..1000 {
+        tree.insert(format!("{i:0>60000}").as_bytes(), &leaf).unwrap();
+    }
+    let error = tree.finish(&mut importer, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, ImportError::BlockTooLarge { .. }), "{error}");
+    let error = importer.symlink(&vec![b'x'; 9 << 20], &Metadata::NONE).unwrap_err();
+    assert!(matches!(error, ImportError::BlockTooLarge { .. }), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -6,7 +6,7 @@
 //! decision is the only one that counts, and the form depends on the entries alone.
 
 use super::blocks::Output;
-use super::encode::{Child, Links, link_len};
+use super::encode::{Child, Links, check_len, link_len};
 use super::error::ImportError;
 use super::options::{DirectoryOptions, Metadata, Plan, SizeEstimate};
 use crate::unixfs::hamt::{NameHash, max_depth, prefix_width};
@@ -42,6 +42,7 @@ pub(super) fn make<'a, H: Copy>(
     for entry in handles.iter().map(|handle| at(*handle)) {
         no_second(last.replace(entry.name), entry.name)?;
         links.push(entry.cid, &[entry.name], entry.tsize);
+        check_len(links.len())?;
         below = below.saturating_add(entry.tsize);
     }
     output.keep(plan.directory(links, below, meta)?)
@@ -146,6 +147,7 @@ impl<H: Copy> Sharding<'_, '_, H> {
                 links.push(&child.cid.to_bytes(), &[prefix.as_bytes()], child.tsize);
                 child.tsize
             };
+            check_len(links.len())?;
             below = below.saturating_add(tsize);
         }
         let made = self.plan.shard(links, &bitfield, below, meta)?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::ImportError;
 use super::options::{Layout, Metadata, Plan};
-use crate::block::{Cid, DAG_PB, IDENTITY, RAW};
+use crate::block::{Cid, DAG_PB, IDENTITY, MAX_BLOCK_LEN, RAW};
 use crate::multihash;
 use crate::unixfs::dag_pb;
 use crate::unixfs::data::{DataType, UnixFsData};
@@ -42,6 +42,7 @@ impl Made {
 
 impl Plan {
     fn made(&self, codec: u64, block: Vec<u8>, size: u64, below: u64) -> Result<Made, ImportError> {
+        check_len(block.len())?;
         let tsize = below.saturating_add(block.len() as u64);
         Ok(Made { cid: self.cid_of(codec, &block)?, block: Bytes::from(block), size, tsize })
     }
@@ -131,11 +132,7 @@ impl Plan {
         below: u64,
         meta: &Metadata,
     ) -> Result<Made, ImportError> {
-        let block = links.with_data(&self.directory_data(meta));
-        if block.len() as u64 > crate::block::MAX_BLOCK_LEN {
-            return Err(ImportError::BlockTooLarge { len: block.len() });
-        }
-        self.made(DAG_PB, block, 0, below)
+        self.made(DAG_PB, links.with_data(&self.directory_data(meta)), 0, below)
     }
 
     /// The UnixFS message of a directory of one block.
@@ -169,6 +166,11 @@ impl Plan {
     }
 }
 
+/// Nobody would read a longer block, Kubo and this library included.
+pub(super) fn check_len(len: usize) -> Result<(), ImportError> {
+    if len as u64 > MAX_BLOCK_LEN { Err(ImportError::BlockTooLarge { len }) } else { Ok(()) }
+}
+
 fn identity_cid(codec: u64, block: &[u8]) -> Result<Cid, ImportError> {
     let hash = cid::multihash::Multihash::wrap(IDENTITY, block)
         .map_err(|_| ImportError::TooLongForIdentity(block.len()))?;
@@ -189,6 +191,11 @@ impl Links {
         wire::put_varint(&mut self.0, name_len as u64);
         name.iter().for_each(|part| self.0.extend_from_slice(part));
         wire::put_number(&mut self.0, dag_pb::LINK_TSIZE, tsize);
+    }
+
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn with_data(self, data: &[u8]) -> Vec<u8> {

@@ -25,10 +25,11 @@ pub enum ImportError {
     /// The identity function was asked for, and a block is too long for it.
     #[error("a block of {0} bytes does not fit an identity CID, which holds {max}; use another hash function", max = super::options::MAX_INLINE)]
     TooLongForIdentity(usize),
-    /// A directory that was not to be sharded makes a block that nobody reads.
-    #[error("a directory makes a block of {len} bytes, more than the {max} a block may have; let it be sharded", max = crate::block::MAX_BLOCK_LEN)]
+    /// A node makes a block that nobody reads: a directory that was not to be sharded, names or a link's
+    /// target of unheard-of length.
+    #[error("a node makes a block of {len} bytes or more, and a block may have {max}; let directories be sharded, and shorten names", max = crate::block::MAX_BLOCK_LEN)]
     BlockTooLarge {
-        /// The length of its block, in bytes.
+        /// The length that it has, or had when it was given up, in bytes.
         len: usize,
     },
     /// Names whose hashes are the same in every bit.

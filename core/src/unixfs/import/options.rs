@@ -283,3 +283,86 @@ impl Plan {
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refused(options: ImportOptions) -> String {
+        Plan::of(&options).unwrap_err().to_string()
+    }
+
+    fn hash(name: &str) -> HashFunction {
+        HashFunction::by_name(name).unwrap()
+    }
+
+    #[test]
+    fn the_version_of_cids_and_the_form_of_leaves_follow_from_what_is_given() {
+        let plan = |options: ImportOptions| {
+            let plan = Plan::of(&options).unwrap();
+            (plan.cid_v0, plan.raw_leaves)
+        };
+        let default = ImportOptions::default;
+        assert_eq!(plan(default()), (true, false));
+        assert_eq!(plan(ImportOptions::cid_v1()), (false, true));
+        assert_eq!(plan(ImportOptions { raw_leaves: Some(true), ..default() }), (true, true));
+        assert_eq!(plan(ImportOptions { hash: hash("sha1"), ..default() }), (false, true));
+        assert_eq!(
+            plan(ImportOptions { metadata: true, ..ImportOptions::cid_v1() }),
+            (false, false)
+        );
+        let pb = ImportOptions { raw_leaves: Some(false), ..ImportOptions::cid_v1() };
+        assert_eq!(plan(pb), (false, false));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_in_kubos_words() {
+        let default = ImportOptions::default;
+        let v0 = ImportOptions { cid_version: Some(0), hash: hash("sha2-512"), ..default() };
+        assert_eq!(refused(v0), "CIDv0 only supports sha2-256");
+        let v2 = ImportOptions { cid_version: Some(2), ..default() };
+        assert_eq!(refused(v2), "unknown CID version: 2");
+        let raw = ImportOptions { raw_leaves: Some(true), metadata: true, ..default() };
+        assert_eq!(
+            refused(raw),
+            "raw-leaves can't be used with UnixFS metadata like mode or modification time"
+        );
+        let inline = ImportOptions { inline_limit: Some(129), ..default() };
+        assert_eq!(refused(inline), "inline-limit 129 exceeds maximum allowed size of 128 bytes");
+        let fanout = |max_fanout| ImportOptions {
+            directories: DirectoryOptions { max_fanout, ..DirectoryOptions::default() },
+            ..default()
+        };
+        for bad in [0, 4, 100, 2048] {
+            let sentence =
+                format!("HAMT fanout must be a power of 2, between 8 and 1024 (got {bad})");
+            assert_eq!(refused(fanout(bad)), sentence);
+        }
+        let chunker = ImportOptions { chunker: Chunker::Size(0), ..default() };
+        assert_eq!(refused(chunker), "chunker size must be greater than 0");
+    }
+
+    #[test]
+    fn a_file_node_needs_two_links_or_there_would_be_no_end_of_levels() {
+        for bad in [0, 1, MAX_FILE_LINKS + 1] {
+            let options = ImportOptions { max_file_links: bad, ..ImportOptions::default() };
+            assert!(
+                matches!(Plan::of(&options), Err(OptionsError::FileLinks(links)) if links == bad)
+            );
+        }
+    }
+
+    #[test]
+    fn hash_functions_are_those_that_kubo_lets_into_cids() {
+        assert_eq!(
+            HashFunction::by_name("nope").unwrap_err().to_string(),
+            "unrecognized hash function: \"nope\""
+        );
+        for known in ["md5", "murmur3-x64-64", "shake-128", "blake2b-8"] {
+            let error = HashFunction::by_name(known).unwrap_err();
+            assert!(matches!(error, OptionsError::HashNotAllowed(_)), "{known}");
+        }
+        assert_eq!(hash("SHA2-256"), HashFunction::default());
+    }
+}
