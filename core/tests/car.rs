@@ -7,6 +7,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
@@ -15,7 +16,7 @@ use coldfront::dag::{Repeats, walk};
 use coldfront::multihash::Hasher;
 use coldfront::store::memory::Memory;
 use coldfront::unixfs::testing::{cid_of, identity_cid};
-use coldfront::{Block, BlockSource, Cid, ReadError, Verify};
+use coldfront::{Block, BlockSource, BlockStore, Cid, Located, ReadError, StoreError, Verify};
 use tree::Golden;
 
 /// Takes the length and the SHA-256 of what is written.
@@ -276,6 +277,46 @@ fn an_import_stores_the_blocks_of_all_roots_and_says_how_many() {
         assert_eq!(held, block.cid().hash().code() != IDENTITY, "{}", block.cid());
     }
     assert!(car::import(&bytes[..bytes.len() - 1], &store).is_err());
+}
+
+#[test]
+fn an_import_is_synced_when_all_is_stored_and_not_when_it_fails() {
+    /// Counts what is done with it.
+    #[derive(Debug, Default)]
+    struct Counting(Memory, AtomicUsize);
+
+    impl BlockSource for Counting {
+        fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+            self.0.get(cid)
+        }
+        fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+            self.0.locate(cid)
+        }
+        fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+            self.0.size(cid)
+        }
+    }
+
+    impl BlockStore for Counting {
+        fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
+            assert_eq!(self.1.load(Ordering::SeqCst), 0, "nothing is put behind the sync");
+            BlockStore::put(&self.0, blocks)
+        }
+        fn sync(&self) -> Result<(), StoreError> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    let blocks: Vec<Block> = (0..100u8).map(|i| raw(&vec![i; 100_000])).collect();
+    let bytes = write(&[*blocks[0].cid()], &blocks);
+    let store = Counting::default();
+    assert!(car::import(&bytes[..bytes.len() - 1], &store).is_err());
+    assert_eq!(store.1.load(Ordering::SeqCst), 0);
+    assert!(store.get(blocks[0].cid()).unwrap().is_some(), "stored as it came, in batches");
+    car::import(&bytes[..], &store).unwrap();
+    assert_eq!(store.1.load(Ordering::SeqCst), 1);
+    assert!(blocks.iter().all(|block| store.get(block.cid()).unwrap().is_some()));
 }
 
 /// A dag-cbor list of links.

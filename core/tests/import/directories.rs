@@ -98,6 +98,8 @@ fn two_entries_of_one_path_are_refused() {
         let error = clash(first, second).unwrap_err();
         assert!(matches!(error, ImportError::AlreadyThere(_)), "{first} {second}: {error}");
     }
+    let error = clash("d/e/a", "d/e/a").unwrap_err().to_string();
+    assert_eq!(error, "directory already has entry by that name: \"d/e/a\"");
     for (first, second) in [("a", "b"), ("a/", "a/"), ("a/b", "a/"), ("a", "A")] {
         clash(first, second).unwrap();
     }
@@ -187,6 +189,63 @@ fn a_directory_whose_block_nobody_could_read_is_refused() {
     }
     let error = tree.finish(&mut importer, &mut |_, _| {}).unwrap_err();
     assert!(matches!(error, ImportError::BlockTooLarge { .. }), "{error}");
+}
+
+/// Two names of 32 bytes whose murmur3 is the same: every first half has a second half that leads to any
+/// state, because each step can be undone.
+fn names_of_one_hash() -> (Vec<u8>, Vec<u8>) {
+    const C1: u64 = 0x87c3_7b91_1142_53d5;
+    const C2: u64 = 0x4cf5_ad43_2745_937f;
+    /// What a number must be multiplied by to give one.
+    fn inverse(odd: u64) -> u64 {
+        (0..6).fold(odd, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))))
+    }
+    let mix = |k: u64, a: u64, turn, b: u64| k.wrapping_mul(a).rotate_left(turn).wrapping_mul(b);
+    let unmix = |k: u64, a: u64, turn, b: u64| {
+        k.wrapping_mul(inverse(b)).rotate_right(turn).wrapping_mul(inverse(a))
+    };
+    let first = |k1, k2| {
+        let h1 = mix(k1, C1, 31, C2).rotate_left(27).wrapping_mul(5).wrapping_add(0x52dc_e729);
+        let h2 = mix(k2, C2, 33, C1).rotate_left(31).wrapping_add(h1);
+        (h1, h2.wrapping_mul(5).wrapping_add(0x3849_5ab5))
+    };
+    // The second half that brings a state to h1 = 0 and h2 = 0 before the last multiplications.
+    let second = |(h1, h2): (u64, u64)| {
+        let m1 = 0u64.wrapping_sub(h2).rotate_right(27) ^ h1;
+        let after = 0u64.wrapping_mul(5).wrapping_add(0x52dc_e729);
+        let m2 = 0u64.wrapping_sub(after).rotate_right(31) ^ h2;
+        (unmix(m1, C1, 31, C2), unmix(m2, C2, 33, C1))
+    };
+    let mut names = (0u64..).map(|i| {
+        let (a, b) = (0x6161_6161_6161_6161 + i, 0x6262_6262_6262_6262);
+        let (c, d) = second(first(a, b));
+        [a, b, c, d].map(u64::to_le_bytes).concat()
+    });
+    let mut next = || names.find(|name| !name.contains(&b'/')).unwrap();
+    (next(), next())
+}
+
+#[test]
+fn names_of_one_hash_are_refused_in_a_sharded_directory_and_no_trouble_in_another() {
+    let (one, other) = names_of_one_hash();
+    for (threshold, fits) in [(262_144, true), (1, false)] {
+        let directories = DirectoryOptions { threshold, ..DirectoryOptions::default() };
+        let options = ImportOptions { directories, ..ImportOptions::cid_v1() };
+        let mut importer = Importer::only_hash(&options).unwrap();
+        let leaf = file(&mut importer, "x");
+        let mut tree = Tree::new();
+        for name in [&b"a"[..], &one, b"b", &other] {
+            tree.insert(name, &leaf).unwrap();
+        }
+        match tree.finish(&mut importer, &mut |_, _| {}) {
+            Ok(_) => assert!(fits),
+            Err(ImportError::SameHash { first, second }) => {
+                assert!(!fits);
+                assert_ne!(first, second);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[test]

@@ -168,10 +168,11 @@ fn make(payload: &Payload, path: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// Another name in the same folder, that no other process uses.
+/// Another name in the same folder, that no other thread uses.
 fn beside(path: &Path, what: &str) -> PathBuf {
+    let (process, thread) = (std::process::id(), std::thread::current().id());
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{what}.{}", std::process::id()));
+    name.push(format!(".{what}.{process}.{thread:?}"));
     name.into()
 }
 

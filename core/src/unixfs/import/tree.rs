@@ -266,17 +266,23 @@ impl<'i> Making<'i> {
             said => said.is_some(),
         });
         let Importer { plan, output } = &mut *self.importer;
-        let child = directory::make(
-            &mut entries,
-            &|handle| entry(pages, folders, handle),
-            &meta,
-            plan,
-            output,
-        )?;
+        let at = |handle| entry(pages, folders, handle);
+        let made = directory::make(&mut entries, &at, &meta, plan, output);
+        let child = made.map_err(|error| below(&self.path, error))?;
         if let Some(folder) = self.tree.folders.get_mut(number as usize) {
             folder.made = Some((child.cid.to_bytes().into(), child.tsize));
         }
         Ok(child.into())
+    }
+}
+
+/// An error that names an entry of a directory, with the whole path.
+fn below(directory: &[u8], error: ImportError) -> ImportError {
+    match error {
+        ImportError::AlreadyThere(name) if !directory.is_empty() => {
+            ImportError::AlreadyThere(format!("{}/{name}", text(directory)))
+        }
+        error => error,
     }
 }
 
