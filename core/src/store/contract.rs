@@ -27,6 +27,7 @@ pub fn check_store(store: &dyn BlockStore) {
     putting_again_changes_nothing(store, &blocks);
     nothing_put_is_nothing_held(store);
     a_block_twice_in_one_put_is_held_once(store);
+    puts_may_come_from_many_threads(store);
     store.sync().unwrap();
     check(store, &blocks, test_block(2001).cid());
 }
@@ -54,6 +55,22 @@ fn a_block_twice_in_one_put_is_held_once(store: &dyn BlockStore) {
     let block = test_block(1000);
     store.put(&[block.clone(), test_block(1001), block.clone()]).unwrap();
     get_returns_the_bytes(store, &block);
+}
+
+fn puts_may_come_from_many_threads(store: &dyn BlockStore) {
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for batch in 0..10 {
+                    // Every other block is put by all of them.
+                    let number = |i: usize| if i.is_multiple_of(2) { i } else { i + 100 * thread };
+                    let blocks: Vec<Block> =
+                        (batch * 5..batch * 5 + 5).map(|i| test_block(5000 + number(i))).collect();
+                    what_is_put_is_held_on_return(store, &blocks);
+                }
+            });
+        }
+    });
 }
 
 /// Blocks of lengths around those where stores change their ways: none, small, large.

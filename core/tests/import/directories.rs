@@ -174,6 +174,56 @@ fn what_is_said_of_a_directory_may_come_after_its_entries() {
         tree.finish(&mut importer, &mut |_, _| {}).unwrap()
     };
     assert_eq!(root(true), root(false));
+    let (mut importer, _) = importer();
+    let mut silent = Tree::new();
+    silent.insert(b"d/f", &file(&mut importer, "x")).unwrap();
+    let silent = silent.finish(&mut importer, &mut |_, _| {}).unwrap();
+    assert!(root(true).tsize > silent.tsize, "it is written down");
+}
+
+#[test]
+fn a_mode_is_its_low_12_bits_and_none_where_they_are_zero() {
+    let options = ImportOptions { metadata: true, ..ImportOptions::cid_v1() };
+    let root = |mode| {
+        let mut importer = Importer::only_hash(&options).unwrap();
+        importer.file(&b"x"[..], &Metadata { mode, mtime: None }).unwrap()
+    };
+    assert_eq!(root(Some(0o100_644)), root(Some(0o644)));
+    assert_ne!(root(Some(0o4644)), root(Some(0o644)));
+    assert_eq!(root(Some(0)), root(None));
+    assert_eq!(root(Some(0o100_000)), root(None));
+}
+
+#[test]
+fn an_empty_directory_that_is_a_root_of_its_own_is_kept_and_others_only_if_asked_for() {
+    let told = |empty_directories: bool, with_root: bool| {
+        let options = ImportOptions { empty_directories, ..ImportOptions::cid_v1() };
+        let mut importer = Importer::only_hash(&options).unwrap();
+        let mut tree = Tree::new();
+        tree.directory(b"top", &Metadata::NONE).unwrap();
+        tree.directory(b"other/below", &Metadata::NONE).unwrap();
+        let mut told = Vec::new();
+        let mut each =
+            |path: &[u8], _: &Imported| told.push(String::from_utf8_lossy(path).into_owned());
+        if with_root {
+            tree.finish(&mut importer, &mut each).unwrap();
+        } else {
+            tree.finish_entries(&mut importer, &mut each).unwrap();
+        }
+        told
+    };
+    assert_eq!(told(true, false), ["other/below", "other", "top"]);
+    assert_eq!(told(false, false), ["other", "top"]);
+    assert_eq!(told(false, true), ["other", ""]);
+}
+
+#[test]
+fn a_file_where_a_directory_is_is_refused_at_once() {
+    let (mut importer, _) = importer();
+    let leaf = file(&mut importer, "x");
+    let mut tree = Tree::new();
+    tree.insert(b"a/b", &leaf).unwrap();
+    assert!(matches!(tree.insert(b"a", &leaf), Err(ImportError::AlreadyThere(_))));
 }
 
 #[test]

@@ -20,6 +20,8 @@ struct Told {
     fails_at: usize,
     /// While somebody holds this, puts wait.
     gate: Arc<Mutex<()>>,
+    /// How long a put takes.
+    slow: Duration,
 }
 
 impl BlockSource for Told {
@@ -39,6 +41,7 @@ impl BlockSource for Told {
 impl BlockStore for Told {
     fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
         drop(self.gate.lock().unwrap());
+        std::thread::sleep(self.slow);
         let mut puts = self.puts.lock().unwrap();
         if self.fails_at > 0 && puts.len() + 1 >= self.fails_at {
             let source = io::Error::other("disk full");
@@ -173,12 +176,25 @@ fn a_slow_store_holds_the_reader_back() {
 
 #[test]
 fn an_import_that_is_given_up_stores_nothing_after_it_is_gone() {
-    let store = Arc::new(Told::default());
+    let store = Arc::new(Told { slow: Duration::from_millis(200), ..Told::default() });
     let mut importer = Importer::new(&options(3), store.clone()).unwrap();
     importer.file(Content::of("noise:1:20000000"), &Metadata::NONE).unwrap();
     drop(importer);
     let puts = store.puts.lock().unwrap().len();
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(700));
     assert_eq!(store.puts.lock().unwrap().len(), puts);
     assert_eq!(store.synced.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn blocks_of_identity_cids_are_not_stored() {
+    let store = Arc::new(Told::default());
+    let options = ImportOptions { inline_limit: Some(32), ..options(1) };
+    let mut importer = Importer::new(&options, store.clone()).unwrap();
+    let small = importer.file(&b"small"[..], &Metadata::NONE).unwrap();
+    assert_eq!(small.cid.hash().code(), 0);
+    let large = importer.file(Content::of("noise:1:33"), &Metadata::NONE).unwrap();
+    importer.finish().unwrap();
+    let puts = store.puts.lock().unwrap();
+    assert_eq!(puts.iter().flatten().map(|block| *block.cid()).collect::<Vec<_>>(), [large.cid]);
 }

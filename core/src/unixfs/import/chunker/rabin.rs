@@ -1,8 +1,8 @@
 //! Chunks that end where a Rabin fingerprint of the last 16 bytes has zeros in its low bits.
 //!
 //! Rules: boxo `chunker/rabin.go` and the package whyrusleeping/chunker that it calls: a polynomial of
-//! degree 53; the first `min - 16` bytes of a chunk do not count; the window begins with one byte of 1;
-//! every chunk begins anew.
+//! degree 53; the first `min - 16` bytes of a chunk do not count; every chunk begins anew. (That package
+//! begins each window with a byte of 1, which has left it again before the first place for a cut.)
 
 use std::io::{self, Read};
 
@@ -114,9 +114,7 @@ struct Fingerprint {
 
 impl Fingerprint {
     fn new() -> Self {
-        let mut print = Fingerprint { print: 0, window: [0; WINDOW], oldest: 0 };
-        print.slide(1);
-        print
+        Fingerprint { print: 0, window: [0; WINDOW], oldest: 0 }
     }
 
     fn slide(&mut self, byte: u8) {
