@@ -6,5 +6,8 @@
 mod content;
 mod directories;
 mod failures;
+mod golden_again;
 mod kubo_roots;
 mod round_trip;
+#[path = "../tree/mod.rs"]
+mod tree;
