@@ -42,6 +42,10 @@ pub enum StoreError {
     /// The archive, or the file of this block, failed.
     #[error(transparent)]
     Archive(#[from] coldfront_flatfs::Error),
+    /// The hot store failed.
+    #[cfg(feature = "hot")]
+    #[error(transparent)]
+    Hot(#[from] crate::store::hot::HotError),
     /// Reading an open file failed.
     #[error("reading {path} failed; check the disk below it")]
     Io {

@@ -18,5 +18,5 @@ pub use repo::{Repo, RepoOptions, RepoStats};
 pub use resolve::Resolved;
 pub use store::archive::ArchiveOptions;
 pub use store::tiers::{TierLimits, Verify};
-pub use store::{BlockSource, Extent, Fault, Located};
+pub use store::{BlockSource, BlockStore, Extent, Fault, Located};
 pub use unixfs::{Entry, FileReader, Listing, Node, Piece};

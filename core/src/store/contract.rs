@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
-use super::{BlockSource, Located};
+use super::{BlockSource, BlockStore, Located};
 use crate::block::{Block, Cid};
 
 /// Runs all promises. `held` are blocks that the source holds, `absent` is one that it does not.
@@ -14,6 +14,30 @@ pub fn check(source: &dyn BlockSource, held: &[Block], absent: &Cid) {
         cid_versions_and_codecs_meet(source, block);
     }
     what_is_not_held_is_none(source, absent);
+}
+
+/// Runs all promises of a store that takes blocks, beginning with an empty one.
+pub fn check_writes(store: &dyn BlockStore) {
+    let blocks: Vec<_> = (0..5u8).map(|n| sample(&vec![n; usize::from(n) * 1500])).collect();
+    let absent = *sample(b"held nowhere").cid();
+    store.put(&[]).unwrap();
+    for block in &blocks {
+        what_is_not_held_is_none(store, block.cid());
+    }
+    for some in blocks.chunks(2) {
+        store.put(some).unwrap();
+        check(store, some, &absent);
+    }
+    store.put(&blocks).unwrap();
+    check(store, &blocks, &absent);
+    store.sync().unwrap();
+    check(store, &blocks, &absent);
+}
+
+fn sample(data: &[u8]) -> Block {
+    let digest = crate::multihash::digest(0x12, 32, data).unwrap();
+    let hash = cid::multihash::Multihash::wrap(0x12, digest.as_bytes()).unwrap();
+    Block::verified(Cid::new_v1(crate::block::RAW, hash), data.to_vec().into()).unwrap()
 }
 
 fn get_returns_the_bytes(source: &dyn BlockSource, block: &Block) {

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::block::{Block, Cid, MultihashBytes};
 use crate::error::StoreError;
-use crate::store::{BlockSource, Located};
+use crate::store::{BlockSource, BlockStore, Located};
 
 /// A block source that lives in memory. Grows with what is put into it; it has no bound of its own.
 #[derive(Debug, Default)]
@@ -55,5 +55,27 @@ impl BlockSource for Memory {
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.data(cid).map(|data| data.len() as u64))
+    }
+}
+
+impl BlockStore for Memory {
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        blocks.iter().for_each(|block| Memory::put(self, block.clone()));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[test]
+    fn a_map_keeps_the_contract_of_a_store() {
+        contract::check_writes(&Memory::new());
     }
 }

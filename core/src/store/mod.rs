@@ -6,6 +6,7 @@
 //!
 //! - [`archive`]: a Kubo flatfs tree, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
+//! - `hot`: what is written here, in a RocksDB (feature `hot`).
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
@@ -13,6 +14,8 @@ pub mod archive;
 pub mod contract;
 mod extent;
 mod faults;
+#[cfg(feature = "hot")]
+pub mod hot;
 pub mod memory;
 pub(crate) mod open_files;
 pub mod tiers;
@@ -30,7 +33,8 @@ pub use faults::Fault;
 
 /// Something that holds blocks and can be asked for one at a time.
 ///
-/// There is no iterator and no writer here, on purpose: what serves must not be able to scan. All
+/// There is no iterator and no writer here, on purpose: what serves must not be able to scan. (What is
+/// written to is a [`BlockStore`].) All
 /// calls block and may be made from many threads at once. Blocks are found by multihash: CID version
 /// and codec make no difference.
 pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
@@ -54,6 +58,19 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     fn available(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// A source that takes blocks as well.
+///
+/// Removal is no part of it: what is no longer kept is collected, by the store that knows what keeps.
+pub trait BlockStore: BlockSource {
+    /// Holds these blocks from now on, all or none of them. Visible on return, durable after
+    /// [`BlockStore::sync`]. One that is held already is left as it is.
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError>;
+
+    /// Returns when everything that was put before is durable: it survives a crash of the machine. At
+    /// once for a store that lives in memory.
+    fn sync(&self) -> Result<(), StoreError>;
 }
 
 /// A block that was found.
