@@ -1,11 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+#[cfg(feature = "hot")]
+mod dag;
 mod error;
+#[cfg(feature = "hot")]
+pub mod gc;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
 mod path;
+#[cfg(feature = "hot")]
+pub mod pin;
 mod repo;
 mod resolve;
 pub mod store;

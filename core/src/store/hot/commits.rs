@@ -28,37 +28,28 @@ struct State {
     busy: bool,
 }
 
-/// The place of a write among all: to be waited for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket(u64);
-
 impl Commits {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a write that has happened.
-    pub(super) fn wrote(&self, needs_flush: bool) -> Ticket {
+    pub(super) fn wrote(&self, needs_flush: bool) {
         let mut state = self.state();
         state.written += 1;
         state.needs_flush |= needs_flush;
-        Ticket(state.written)
     }
 
-    /// All writes so far.
-    pub(super) fn last(&self) -> Ticket {
-        Ticket(self.state().written)
-    }
-
-    /// Returns when the write is durable. `flush` flushes everything, `database` syncs the log.
+    /// Returns when everything that was written before is durable. `flush` flushes everything, `database`
+    /// syncs the log.
     pub(super) fn wait(
         &self,
-        ticket: Ticket,
         database: &Database,
         flush: impl Fn() -> Result<(), HotError>,
     ) -> Result<(), HotError> {
         let mut state = self.state();
-        while state.durable < ticket.0 {
+        let mine = state.written;
+        while state.durable < mine {
             if state.busy {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;

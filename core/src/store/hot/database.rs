@@ -224,6 +224,12 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Goes to the first row from `key` on, which the next call of `next` gives.
+    pub(super) fn jump(&mut self, key: &[u8]) {
+        self.rows.seek(key);
+        self.started = false;
+    }
+
     /// The next row, `None` behind the last.
     #[expect(clippy::should_implement_trait, reason = "a row is lent, which an iterator cannot do")]
     pub(super) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, HotError> {

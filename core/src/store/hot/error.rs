@@ -90,6 +90,12 @@ pub enum HotError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A collection is running already.
+    #[error("hot store {path} is being collected already; wait for that collection to end")]
+    Collecting {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The memory it was given does not suffice.
     #[error("a hot store needs at least {least} bytes of memory, not {given}")]
     TooLittleMemory {

@@ -58,9 +58,9 @@ impl Leases {
         })
     }
 
-    /// Leases that live.
-    pub(super) fn count(&self) -> usize {
-        self.with(|table| table.leases.len())
+    /// The first block that the oldest lease holds by its age.
+    pub(super) fn oldest(&self) -> Option<Id> {
+        self.with(|table| table.leases.values().map(|one| one.from).min())
     }
 }
 

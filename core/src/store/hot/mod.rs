@@ -13,12 +13,14 @@ mod bulk;
 mod commits;
 mod counts;
 mod database;
+mod edges;
 mod error;
 mod folder;
 mod lease;
 mod options;
 mod payload;
 mod schema;
+mod sweep;
 mod writer;
 
 use std::fmt;
@@ -33,11 +35,14 @@ pub use schema::FORMAT_VERSION;
 
 use commits::Commits;
 use database::{Batch, Database, Log};
+pub(crate) use edges::{EdgeRow, PinKey, Walked};
 use folder::Folder;
 use lease::Leases;
 use options::Settings;
-use schema::{Entry, Family, Held, index_key, meta};
-use writer::{Edit, Writer};
+pub(crate) use schema::{Entry, Held, Id, Spelling};
+use schema::{Family, index_key, meta};
+pub(crate) use writer::Edit;
+use writer::Writer;
 
 use crate::block::{Block, Cid};
 use crate::error::StoreError;
@@ -73,6 +78,8 @@ struct Inner {
     leases: Leases,
     /// One flush of everything at a time, so that it is known what each covers.
     flushing: Mutex<()>,
+    /// One collection at a time.
+    collecting: Mutex<()>,
     folder: Folder,
 }
 
@@ -95,6 +102,7 @@ impl HotStore {
             commits: Commits::default(),
             leases: Leases::default(),
             flushing: Mutex::new(()),
+            collecting: Mutex::new(()),
             folder,
         };
         Ok(HotStore { inner: Arc::new(inner) })
@@ -161,8 +169,7 @@ impl HotStore {
 
     /// Returns when everything that was written with a log is durable.
     pub(crate) fn make_durable(&self) -> Result<(), HotError> {
-        let commits = self.commits();
-        commits.wait(commits.last(), self.database(), || self.flush())
+        self.commits().wait(self.database(), || self.flush())
     }
 
     /// What the index knows of a block.

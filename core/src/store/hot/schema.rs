@@ -30,7 +30,7 @@ pub(super) enum Family {
     Small,
     /// Child id and parent id to how the parent spells the link.
     Refs,
-    /// Id to how far the links out of a block are in `refs`.
+    /// Id and codec to how far the links out of a block are in `refs`.
     Walked,
     /// Root id and spelling to what is known of the pin.
     Pins,
@@ -72,6 +72,8 @@ pub(super) mod meta {
     pub(in crate::store::hot) const PROGRESS: &[u8] = b"progress/";
     /// Where an unfinished collection goes on, 8 bytes: ids below it are done.
     pub(in crate::store::hot) const COLLECTED: &[u8] = b"collected";
+    /// Pins that need more work: this, then the key of the pin.
+    pub(in crate::store::hot) const UNFINISHED: &[u8] = b"unfinished/";
     /// Blocks that nothing keeps any more and whose links are still in `refs`: this, then the id.
     pub(in crate::store::hot) const LOOSE: &[u8] = b"loose/";
 }
@@ -92,14 +94,14 @@ impl Id {
         u64_at(bytes).map(Id)
     }
 
-    pub(super) fn next(self) -> Id {
+    pub(crate) fn next(self) -> Id {
         Id(self.0.saturating_add(1))
     }
 }
 
 /// A key or value that is not what the schema says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bad;
+pub(crate) struct Bad;
 
 /// Where a block's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +230,17 @@ impl Spelling {
         Spelling { version: u64::from(cid.version()) as u8, codec: cid.codec() }
     }
 
+    /// That of a CID of version 1.
+    pub(crate) fn v1(codec: u64) -> Spelling {
+        Spelling { version: 1, codec }
+    }
+
+    pub(crate) fn codec(self) -> u64 {
+        self.codec
+    }
+
     /// The CID of the block whose multihash this is.
-    pub(super) fn cid(self, multihash: &[u8]) -> Result<Cid, Bad> {
+    pub(crate) fn cid(self, multihash: &[u8]) -> Result<Cid, Bad> {
         let hash = cid::multihash::Multihash::from_bytes(multihash).map_err(|_| Bad)?;
         match self.version {
             0 => Cid::new_v0(hash).map_err(|_| Bad),

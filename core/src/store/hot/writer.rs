@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::MutexGuard;
 
 use super::HotStore;
-use super::commits::Ticket;
 use super::counts::{self, Counts};
 use super::database::{Batch, Database, Log};
 use super::error::HotError;
@@ -238,13 +237,14 @@ impl<'a> Edit<'a> {
         self.store
     }
 
-    pub(super) fn next_id(&self) -> Id {
-        self.writer.next_id()
+    /// A number that was never given before, as ids are.
+    pub(crate) fn serial(&mut self) -> Result<u64, HotError> {
+        Ok(self.give()?.0)
     }
 
-    /// Writes all of it or none; visible on return. Durable when the ticket was waited for, and without
-    /// a log after the next flush.
-    pub(crate) fn commit(mut self) -> Result<Ticket, HotError> {
+    /// Writes all of it or none; visible on return. Durable after [`HotStore::make_durable`], and
+    /// without a log after the next flush.
+    pub(crate) fn commit(mut self) -> Result<(), HotError> {
         if !self.counts.is_zero() {
             let change = self.counts.to_bytes();
             self.database().merge(&mut self.batch, Family::Meta, counts::KEY, &change)?;
@@ -258,7 +258,8 @@ impl<'a> Edit<'a> {
             self.database().write(batch, self.log)?;
             self.writer.counts.add(self.counts);
         }
-        Ok(self.store.commits().wrote(self.rests_on_unflushed))
+        self.store.commits().wrote(self.rests_on_unflushed);
+        Ok(())
     }
 }
 
