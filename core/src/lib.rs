@@ -5,6 +5,10 @@ pub mod block;
 mod dag;
 mod error;
 #[cfg(feature = "hot")]
+#[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]
+#[cfg_attr(feature = "testing", path = "fail/enabled.rs")]
+mod fail;
+#[cfg(feature = "hot")]
 pub mod gc;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;

@@ -278,10 +278,12 @@ fn an_adopted_root_is_pinned_at_once_and_indexed_later() {
     assert_eq!((pin.since, pin.indexed), (7, false));
     assert_eq!(listed(&pins).len(), 2);
     let mut go_on = |_| ControlFlow::Continue(());
-    let (failed, error) = pins.index_next(None, &mut go_on).unwrap_err();
-    assert_eq!((failed, missing(Err(error))), (*gone.cid(), *gone.cid()));
-    assert_eq!(pins.index_next(Some(&failed), &mut go_on).unwrap(), Some(*root.cid()));
-    assert_eq!(pins.index_next(Some(root.cid()), &mut go_on).unwrap(), None);
+    let first = pins.index_next(None, &mut go_on).unwrap().unwrap();
+    assert_eq!((first.cid, missing(Err(first.error.unwrap()))), (*gone.cid(), *gone.cid()));
+    let second = pins.index_next(Some(&first.cid), &mut go_on).unwrap().unwrap();
+    assert_eq!(second.cid, *root.cid());
+    assert!(second.error.is_none());
+    assert!(pins.index_next(Some(root.cid()), &mut go_on).unwrap().is_none());
     let pin = pins.get(root.cid()).unwrap().unwrap();
     assert_eq!((pin.since, pin.indexed), (7, true));
     assert_eq!(indirect(&pins), BTreeSet::from([*leaf.cid()]));

@@ -100,6 +100,16 @@ pub struct Pin {
     pub indexed: bool,
 }
 
+/// An adopted root whose indexing was tried.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Indexed {
+    /// The root.
+    pub cid: Cid,
+    /// Why it is not in the index yet, if it is not.
+    pub error: Option<PinError>,
+}
+
 /// A pin to be made.
 #[derive(Clone, Debug)]
 pub struct NewPin {
@@ -229,19 +239,16 @@ impl PinIndex {
         Ok(self.hot().make_durable()?)
     }
 
-    /// Brings what lies below one adopted root into the index; `None` when there is none left. Where it
-    /// fails the root stays adopted, and `skip` of the next call goes on behind it.
+    /// Brings what lies below one adopted root into the index; `None` when there is none left. Where that
+    /// fails the root stays adopted; `skip` names the last that was tried, to go on behind it.
     pub fn index_next(
         &self,
         skip: Option<&Cid>,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<Option<Cid>, (Cid, PinError)> {
-        let next = self.next_adopted(skip).map_err(|error| (Cid::default(), error))?;
-        let Some(pin) = next else { return Ok(None) };
-        match self.add_watched(&pin, progress) {
-            Ok(()) => Ok(Some(pin.cid)),
-            Err(error) => Err((pin.cid, error)),
-        }
+    ) -> Result<Option<Indexed>, PinError> {
+        let Some(pin) = self.next_adopted(skip)? else { return Ok(None) };
+        let error = self.add_watched(&pin, progress).err();
+        Ok(Some(Indexed { cid: pin.cid, error }))
     }
 
     fn next_adopted(&self, skip: Option<&Cid>) -> Result<Option<NewPin>, PinError> {

@@ -21,9 +21,6 @@ struct State {
     written: u64,
     /// Writes that are durable.
     durable: u64,
-    /// Some write that is not durable yet rests on bytes that are not in the log: syncing the log does not
-    /// suffice, everything must be flushed.
-    needs_flush: bool,
     /// Somebody is syncing.
     busy: bool,
 }
@@ -34,19 +31,12 @@ impl Commits {
     }
 
     /// Counts a write that has happened.
-    pub(super) fn wrote(&self, needs_flush: bool) {
-        let mut state = self.state();
-        state.written += 1;
-        state.needs_flush |= needs_flush;
+    pub(super) fn wrote(&self) {
+        self.state().written += 1;
     }
 
-    /// Returns when everything that was written before is durable. `flush` flushes everything, `database`
-    /// syncs the log.
-    pub(super) fn wait(
-        &self,
-        database: &Database,
-        flush: impl Fn() -> Result<(), HotError>,
-    ) -> Result<(), HotError> {
+    /// Returns when everything that was written before, with the log on, is durable.
+    pub(super) fn wait(&self, database: &Database) -> Result<(), HotError> {
         let mut state = self.state();
         let mine = state.written;
         while state.durable < mine {
@@ -54,21 +44,15 @@ impl Commits {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (covers, flushes) = (state.written, state.needs_flush);
+            let covers = state.written;
             state.busy = true;
-            state.needs_flush = false;
             drop(state);
-            let done = if flushes { flush() } else { database.sync_log() };
+            let done = database.sync_log();
             state = self.state();
             state.busy = false;
             self.changed.notify_all();
-            match done {
-                Ok(()) => state.durable = state.durable.max(covers),
-                Err(error) => {
-                    state.needs_flush |= flushes;
-                    return Err(error);
-                }
-            }
+            done?;
+            state.durable = state.durable.max(covers);
         }
         Ok(())
     }

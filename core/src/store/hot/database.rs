@@ -14,6 +14,7 @@ use rocksdb::{
 use super::error::HotError;
 use super::options::Settings;
 use super::schema::{Family, after_prefix};
+use crate::fail;
 
 pub(super) struct Database {
     db: DB,
@@ -117,19 +118,28 @@ impl Database {
     pub(super) fn write(&self, batch: Batch, log: Log) -> Result<(), HotError> {
         let mut options = WriteOptions::default();
         options.disable_wal(log == Log::Off);
-        self.db.write_opt(batch.0, &options).map_err(self.failed("writing"))
+        fail::point("before a write");
+        self.db.write_opt(batch.0, &options).map_err(self.failed("writing"))?;
+        fail::point("after a write");
+        Ok(())
     }
 
     /// Writes all of it or none; durable on return.
     pub(super) fn write_durably(&self, batch: Batch) -> Result<(), HotError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch.0, &options).map_err(self.failed("writing"))
+        fail::point("before a durable write");
+        self.db.write_opt(batch.0, &options).map_err(self.failed("writing"))?;
+        fail::point("after a durable write");
+        Ok(())
     }
 
     /// Makes durable what was written with the log on.
     pub(super) fn sync_log(&self) -> Result<(), HotError> {
-        self.db.flush_wal(true).map_err(self.failed("syncing the log"))
+        fail::point("before a sync");
+        self.db.flush_wal(true).map_err(self.failed("syncing the log"))?;
+        fail::point("after a sync");
+        Ok(())
     }
 
     /// Makes durable everything that was written, with the log off as well. Writes out all families.
@@ -138,7 +148,10 @@ impl Database {
             Family::ALL.into_iter().map(|one| self.family(one)).collect::<Result<Vec<_>, _>>()?;
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_cfs_opt(&families, &options).map_err(self.failed("flushing"))
+        fail::point("before a flush");
+        self.db.flush_cfs_opt(&families, &options).map_err(self.failed("flushing"))?;
+        fail::point("after a flush");
+        Ok(())
     }
 
     /// A number that RocksDB keeps about a family, or 0 where it does not know it.
@@ -216,6 +229,9 @@ impl Batch {
     }
 }
 
+/// A key and its value.
+pub(super) type Row<'a> = (&'a [u8], &'a [u8]);
+
 /// Rows in the order of their keys.
 pub(super) struct Rows<'a> {
     rows: DBRawIterator<'a>,
@@ -231,8 +247,7 @@ impl Rows<'_> {
     }
 
     /// The next row, `None` behind the last.
-    #[expect(clippy::should_implement_trait, reason = "a row is lent, which an iterator cannot do")]
-    pub(super) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, HotError> {
+    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, HotError> {
         if self.started && self.rows.valid() {
             self.rows.next();
         }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::HotError;
 use super::schema::FORMAT_VERSION;
+use crate::fail;
 
 const MARKER: &str = "COLDFRONT-HOT";
 const MARKER_TEXT: &str = "coldfront hot store, format ";
@@ -65,7 +66,9 @@ impl Folder {
         if exists(&new)? {
             fs::remove_dir_all(&new).map_err(HotError::io(&new, "removing what a crash left"))?;
         }
+        fail::point("before the database is made");
         make(&new)?;
+        fail::point("before the database is in place");
         fs::rename(&new, &database).map_err(HotError::io(&database, "putting it in place"))?;
         sync_folder(&self.path)
     }
@@ -106,6 +109,7 @@ fn make_marker(folder: &Path, create: bool) -> Result<File, HotError> {
     file.write_all(format!("{MARKER_TEXT}{FORMAT_VERSION}\n").as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(io("writing it"))?;
+    fail::point("before the marker is in place");
     // ORDER: the marker appears whole, and before anything that it vouches for.
     fs::rename(&new, &path).map_err(io("putting it in place"))?;
     sync_folder(folder)?;

@@ -21,6 +21,7 @@ mod options;
 mod payload;
 mod schema;
 mod sweep;
+mod unflushed;
 mod writer;
 
 use std::fmt;
@@ -134,6 +135,12 @@ impl HotStore {
         (unsigned(counts.blocks), unsigned(counts.bytes))
     }
 
+    /// The id that the next new block gets, for tests of what a crash may not do.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn next_id(&self) -> u64 {
+        self.writer().next_id().0
+    }
+
     /// What lies on the disk, and how much of it is garbage as far as is known. Reads nothing.
     pub fn space(&self) -> Result<Space, StoreError> {
         Ok(payload::space(self.database())?)
@@ -169,7 +176,7 @@ impl HotStore {
 
     /// Returns when everything that was written with a log is durable.
     pub(crate) fn make_durable(&self) -> Result<(), HotError> {
-        self.commits().wait(self.database(), || self.flush())
+        self.commits().wait(self.database())
     }
 
     /// What the index knows of a block.
@@ -279,8 +286,7 @@ impl BlockStore for HotStore {
         self.write(blocks, None)
     }
 
-    /// Everything that was put with a log; what a [`BulkWriter`] wrote is its own to flush, unless one of
-    /// these writes rests on it. Those who wait at the same time share one sync.
+    /// Everything that was put with a log; what a [`BulkWriter`] wrote is its own to flush. Those who wait at the same time share one sync.
     fn sync(&self) -> Result<(), StoreError> {
         Ok(self.make_durable()?)
     }

@@ -261,7 +261,7 @@ impl Spelling {
     }
 
     /// Takes one from the front.
-    pub(super) fn take<'a>(bytes: &'a [u8]) -> Result<(Spelling, &'a [u8]), Bad> {
+    pub(super) fn take(bytes: &[u8]) -> Result<(Spelling, &[u8]), Bad> {
         let (version, mut rest) = bytes.split_first().ok_or(Bad)?;
         let mut codec = 0u64;
         for shift in (0..64).step_by(7) {

@@ -1,7 +1,7 @@
 //! Every change of the store: read, decided and written under one lock, in one batch.
 //!
 //! Owns the counter of ids and the rule of what a write rests on. The lock is held for look-ups and one
-//! write into memory, never for a disk to sync; so two writers of the same block agree on one id, and
+//! write into memory, and for a flush only where a logged write rests on a bulk writer's blocks; so two writers of the same block agree on one id, and
 //! whoever removes a block cannot miss an edge that arrives meanwhile. Must not know why blocks are kept.
 
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use super::error::HotError;
 use super::lease::Lease;
 use super::payload;
 use super::schema::{Entry, Family, Held, Id, index_key, meta, u64_at};
+use super::unflushed::Unflushed;
 use crate::block::{Block, Cid, DAG_PB, IDENTITY, MAX_BLOCK_LEN};
 use crate::error::StoreError;
 use crate::unixfs::dag_pb::PbNode;
@@ -29,10 +30,10 @@ pub(super) struct Writer {
     next: Id,
     /// Ids below this are set aside on the disk.
     set_aside: Id,
-    /// The first id that may be in memory alone: not in the log, not flushed. `None`: there is none.
-    unflushed: Option<Id>,
-    /// The same for what was written since the flush began that is running.
-    unflushed_since: Option<Id>,
+    /// Blocks that are in memory alone.
+    unflushed: Unflushed,
+    /// Those of them that were written since the flush began that is running.
+    unflushed_since: Unflushed,
     /// Blocks and bytes held.
     pub(super) counts: Counts,
 }
@@ -49,8 +50,8 @@ impl Writer {
         Ok(Writer {
             next: Id(next),
             set_aside: Id(next),
-            unflushed: None,
-            unflushed_since: None,
+            unflushed: Unflushed::default(),
+            unflushed_since: Unflushed::default(),
             counts: Counts::read(database)?,
         })
     }
@@ -74,24 +75,14 @@ impl Writer {
         Ok(id)
     }
 
-    fn is_unflushed(&self, id: Id) -> bool {
-        self.unflushed.is_some_and(|first| id >= first)
-    }
-
-    fn wrote_unlogged(&mut self, lowest: Id) {
-        for first in [&mut self.unflushed, &mut self.unflushed_since] {
-            *first = Some(first.map_or(lowest, |first| first.min(lowest)));
-        }
-    }
-
     /// A flush of everything begins.
     pub(super) fn flush_begins(&mut self) {
-        self.unflushed_since = None;
+        self.unflushed_since = Unflushed::default();
     }
 
     /// It has ended well: only what was written since is in memory alone.
     pub(super) fn flush_ended(&mut self) {
-        self.unflushed = self.unflushed_since;
+        self.unflushed = std::mem::take(&mut self.unflushed_since);
     }
 }
 
@@ -105,8 +96,9 @@ pub(crate) struct Edit<'a> {
     /// Blocks that this change adds or moves here.
     fresh: HashMap<Box<[u8]>, Entry>,
     counts: Counts,
-    /// The lowest id that this change writes about.
-    lowest: Id,
+    /// Blocks that this change writes.
+    written: Vec<Id>,
+    /// It is true only as long as some block is there that is in memory alone.
     rests_on_unflushed: bool,
 }
 
@@ -120,7 +112,7 @@ impl<'a> Edit<'a> {
             lease,
             fresh: HashMap::new(),
             counts: Counts::default(),
-            lowest: Id(u64::MAX),
+            written: Vec::new(),
             rests_on_unflushed: false,
         }
     }
@@ -193,7 +185,7 @@ impl<'a> Edit<'a> {
         database.put(&mut self.batch, Family::Ids, &entry.id.key(), &row)?;
         self.fresh.insert(key.into(), entry);
         self.rests_on(entry.id);
-        self.lowest = self.lowest.min(entry.id);
+        self.written.push(entry.id);
         Ok(entry)
     }
 
@@ -209,10 +201,10 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// What this change says is true only as long as that block is there: it is durable no earlier than
-    /// the block is, and the block is leased to whoever makes the change.
+    /// What this change says is true only as long as that block is there: it does not outlive the block in a
+    /// crash, and the block is leased to whoever makes the change.
     pub(crate) fn rests_on(&mut self, id: Id) {
-        self.rests_on_unflushed |= self.writer.is_unflushed(id);
+        self.rests_on_unflushed |= self.writer.unflushed.contains(id);
         if let Some(lease) = self.lease {
             lease.hold(id);
         }
@@ -249,16 +241,30 @@ impl<'a> Edit<'a> {
             let change = self.counts.to_bytes();
             self.database().merge(&mut self.batch, Family::Meta, counts::KEY, &change)?;
         }
+        let database = self.database();
+        match self.log {
+            Log::Off => {
+                // ORDER: said before it is written; a failed write leaves a flush too many, never one too few.
+                for id in &self.written {
+                    self.writer.unflushed.add(*id);
+                    self.writer.unflushed_since.add(*id);
+                }
+            }
+            Log::On if self.rests_on_unflushed => {
+                // ORDER: before the write, and under the lock. The log would keep what this change says and
+                // lose what it is about.
+                database.flush()?;
+                self.writer.flush_begins();
+                self.writer.flush_ended();
+            }
+            Log::On => {}
+        }
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
-            if self.log == Log::Off {
-                // ORDER: said before it is written; a failed write leaves a flush too many, never one too few.
-                self.writer.wrote_unlogged(self.lowest);
-            }
-            self.database().write(batch, self.log)?;
+            database.write(batch, self.log)?;
             self.writer.counts.add(self.counts);
         }
-        self.store.commits().wrote(self.rests_on_unflushed);
+        self.store.commits().wrote();
         Ok(())
     }
 }
