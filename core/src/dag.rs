@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn a_parent_that_leaves_a_size_out_or_says_another_tells_no_leaf() {
+        let says =
+            |tsize, content, len| Link { cid: cid_of(DAG_PB, b""), tsize, content }.says_leaf(len);
+        assert!(says(Some(100), Some(73), 100));
+        assert!(!says(Some(100), Some(72), 100), "room for a link");
+        assert!(!says(Some(100), Some(101), 100), "more content than bytes");
+        assert!(!says(Some(101), Some(90), 100), "something lies below");
+        assert!(!says(Some(0), Some(90), 100));
+        assert!(!says(None, Some(90), 100));
+        assert!(!says(Some(100), None, 100));
+    }
+
+    #[test]
     fn a_leaf_is_told_by_its_parent_and_an_inner_node_is_not() {
         for leaf in [LeafForm::PbFile, LeafForm::PbRaw] {
             let plan = FilePlan { chunk: 100, width: 3, leaf, ..FilePlan::default() };

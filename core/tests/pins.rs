@@ -290,6 +290,74 @@ fn an_adopted_root_is_pinned_at_once_and_indexed_later() {
 }
 
 #[test]
+fn an_adopted_root_whose_walk_failed_is_walked_on_when_the_block_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let archive = Arc::new(Memory::new());
+    let leaf = block(RAW, "leaf");
+    let deep = node(1, &[*leaf.cid()]);
+    let middle = node(2, &[*deep.cid()]);
+    let root = node(3, &[*middle.cid()]);
+    [&leaf, &middle, &root].map(|block| archive.put(block.clone()));
+    let pins = PinIndex::new(&hot, vec![archive.clone()]);
+    pins.adopt(&[(NewPin::new(*root.cid()), 7)]).unwrap();
+    let mut go_on = |_| ControlFlow::Continue(());
+    let first = pins.index_next(None, &mut go_on).unwrap().unwrap();
+    assert_eq!(missing(Err(first.error.unwrap())), *deep.cid());
+    archive.put(deep.clone());
+    assert!(pins.index_next(None, &mut go_on).unwrap().unwrap().error.is_none());
+    assert_eq!(indirect(&pins), BTreeSet::from([*leaf.cid(), *deep.cid(), *middle.cid()]));
+}
+
+#[test]
+fn a_pin_that_is_removed_while_it_is_indexed_leaves_no_edges() {
+    let tree = tree();
+    let archive = Memory::new();
+    for cid in [tree.root, tree.middle, tree.leaf] {
+        archive.put(tree.hot.get(&cid).unwrap().unwrap());
+    }
+    run(&tree.pins);
+    let pins = PinIndex::new(&tree.hot, vec![Arc::new(archive)]);
+    pins.adopt(&[(NewPin::new(tree.root), 7)]).unwrap();
+    let mut removed = false;
+    let mut remove = |_| {
+        if !std::mem::replace(&mut removed, true) {
+            pins.remove(&tree.root, true).unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let tried = pins.index_next(None, &mut remove).unwrap().unwrap();
+    assert!(matches!(tried.error, Some(PinError::Removed(_))), "{tried:?}");
+    assert_eq!(listed(&pins), BTreeMap::new());
+    assert_eq!(indirect(&pins), BTreeSet::new());
+}
+
+#[test]
+fn a_pin_that_is_told_to_stop_is_none() {
+    let tree = tree();
+    let stopped = tree.pins.add_watched(&NewPin::new(tree.root), &mut |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(PinError::Cancelled(_))));
+    assert_eq!(listed(&tree.pins), BTreeMap::new());
+    assert_eq!(run(&tree.pins).blocks, 3);
+}
+
+#[test]
+fn what_many_parents_hold_hides_nothing_that_follows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let (popular, next) = (block(RAW, "popular"), block(RAW, "next"));
+    let parents: Vec<_> = (0..40).map(|n| node(n, &[*popular.cid(), *next.cid()])).collect();
+    hot.put(&[popular, next]).unwrap();
+    hot.put(&parents).unwrap();
+    let pins = PinIndex::new(&hot, Vec::new());
+    let new: Vec<_> = parents.iter().map(|parent| NewPin::new(*parent.cid())).collect();
+    pins.add_all(&new).unwrap();
+    let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
+    let done = collect(&pins, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((done.looked_at, done.blocks), (42, 0));
+}
+
+#[test]
 fn what_hangs_below_an_inline_block_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let hot = open(folder.path());

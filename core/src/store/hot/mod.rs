@@ -141,6 +141,11 @@ impl HotStore {
         self.writer().next_id().0
     }
 
+    /// Whether a collection was interrupted, so that the next goes on behind what that one has seen.
+    pub fn is_collecting(&self) -> Result<bool, StoreError> {
+        Ok(self.pass_goes_on_at()?.is_some())
+    }
+
     /// What lies on the disk, and how much of it is garbage as far as is known. Reads nothing.
     pub fn space(&self) -> Result<Space, StoreError> {
         Ok(payload::space(self.database())?)

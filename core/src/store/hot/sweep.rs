@@ -186,3 +186,51 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::pin::{NewPin, PinIndex};
+    use crate::store::hot::HotOptions;
+    use crate::store::{BlockSource as _, BlockStore as _};
+    use crate::unixfs::testing::cid_of;
+    use crate::{Block, block};
+
+    #[test]
+    fn what_was_pinned_or_leased_since_it_was_found_loose_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+        let blocks: Vec<_> = ["pinned", "leased", "gone"]
+            .map(|text| Block::verified(cid_of(block::RAW, text.as_bytes()), text.into()).unwrap())
+            .into();
+        hot.put(&blocks).unwrap();
+        let swept = hot.sweep(Id::ZERO, hot.end_of_pass(), 100).unwrap();
+        assert_eq!(swept.loose.len(), 3);
+
+        PinIndex::new(&hot, Vec::new()).add(&NewPin::new(*blocks[0].cid())).unwrap();
+        let lease = hot.leased();
+        lease.put(&blocks[1..2]).unwrap();
+        assert_eq!(hot.remove_loose(swept.loose).unwrap().len(), 1);
+        let held = |block: &Block| hot.size(block.cid()).unwrap().is_some();
+        assert_eq!([held(&blocks[0]), held(&blocks[1]), held(&blocks[2])], [true, true, false]);
+    }
+
+    #[test]
+    fn a_pass_in_pieces_sees_each_block_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+        let blocks: Vec<_> = (0..25u8)
+            .map(|n| Block::verified(cid_of(block::RAW, &[n]), vec![n].into()).unwrap())
+            .collect();
+        hot.put(&blocks).unwrap();
+        let (mut at, mut seen) = (Some(Id::ZERO), Vec::new());
+        while let Some(from) = at {
+            let swept = hot.sweep(from, hot.end_of_pass(), 7).unwrap();
+            assert!(swept.looked_at <= 7);
+            seen.extend(swept.loose.iter().map(|one| one.cid().unwrap()));
+            at = swept.next;
+        }
+        assert_eq!(seen, blocks.iter().map(|block| *block.cid()).collect::<Vec<_>>());
+    }
+}
