@@ -298,7 +298,7 @@ fn an_adopted_root_whose_walk_failed_is_walked_on_when_the_block_is_there() {
     let deep = node(1, &[*leaf.cid()]);
     let middle = node(2, &[*deep.cid()]);
     let root = node(3, &[*middle.cid()]);
-    [&leaf, &middle, &root].map(|block| archive.put(block.clone()));
+    [&leaf, &middle, &root].into_iter().for_each(|block| archive.put(block.clone()));
     let pins = PinIndex::new(&hot, vec![archive.clone()]);
     pins.adopt(&[(NewPin::new(*root.cid()), 7)]).unwrap();
     let mut go_on = |_| ControlFlow::Continue(());
