@@ -226,8 +226,8 @@ impl Act {
 }
 
 /// One line in one write, so that those of two threads do not mix.
-fn tell(what: &str, act: Act, hot: &HotStore, folder: &Path) {
-    let (log, len) = newest_log(folder);
+fn tell(what: &str, act: Act, hot: &HotStore) {
+    let (log, len) = HotStore::durable_log();
     let line = format!("crash {what} {} {log} {len} {}\n", hot.next_id(), act.text());
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
@@ -243,7 +243,7 @@ fn newest_log(folder: &Path) -> (u64, u64) {
     logs.max().unwrap_or((0, 0))
 }
 
-/// The power fails: of what was written since a step was told that began behind a sync, some is lost.
+/// The power fails: of what was written behind the last sync that the child told, some is lost.
 fn lose_power(folder: &Path, told: (u64, u64), random: &mut Random) {
     let (log, len) = newest_log(folder);
     let safe = if log == told.0 { told.1 } else { 0 };
@@ -262,21 +262,20 @@ fn child_of_the_crash_test() {
     let seed: u64 = seed.parse().unwrap();
     let world = World::new();
     let hot = open(Path::new(folder));
-    let folder = Path::new(folder);
     std::thread::scope(|scope| {
-        scope.spawn(|| bulk(&world, &hot, seed, folder));
-        interactive(&world, &hot, seed, folder);
+        scope.spawn(|| bulk(&world, &hot, seed));
+        interactive(&world, &hot, seed);
     });
 }
 
-fn interactive(world: &World, hot: &HotStore, seed: u64, folder: &Path) {
+fn interactive(world: &World, hot: &HotStore, seed: u64) {
     let mut random = Random::new(seed);
     let pins = PinIndex::new(hot, Vec::new());
     loop {
         let act = Act::random(&mut random);
-        tell("begin", act, hot, folder);
+        tell("begin", act, hot);
         let done = interact(world, hot, &pins, act);
-        tell(if done { "done" } else { "refused" }, act, hot, folder);
+        tell(if done { "done" } else { "refused" }, act, hot);
     }
 }
 
@@ -304,7 +303,7 @@ fn interact(world: &World, hot: &HotStore, pins: &PinIndex, act: Act) -> bool {
 }
 
 /// Imports the blocks over and over, over those that the other thread puts, with a mark of how far it is.
-fn bulk(world: &World, hot: &HotStore, seed: u64, folder: &Path) {
+fn bulk(world: &World, hot: &HotStore, seed: u64) {
     let mut random = Random::new(seed ^ 0xb01d);
     let writer = hot.bulk("crash");
     let mut order: Vec<usize> = (0..world.blocks.len()).collect();
@@ -320,9 +319,9 @@ fn bulk(world: &World, hot: &HotStore, seed: u64, folder: &Path) {
         writer.put_with_mark(&some, mark.as_bytes()).unwrap();
         at = end;
         if random.below(3) == 0 {
-            tell("begin", Act::Bulk(end), hot, folder);
+            tell("begin", Act::Bulk(end), hot);
             writer.flush().unwrap();
-            tell("done", Act::Bulk(end), hot, folder);
+            tell("done", Act::Bulk(end), hot);
         }
         std::thread::sleep(Duration::from_millis(random.below(12) as u64));
     }
@@ -339,7 +338,7 @@ struct Model {
     begun: Option<Act>,
     next_id: u64,
     flushed: usize,
-    /// The log, and its length when the step that was begun last was told.
+    /// The log, and how much of it was synced when the last line was told.
     log: (u64, u64),
 }
 
@@ -353,9 +352,7 @@ impl Model {
         let Some(act) = Some(word()).filter(|text| text.split(' ').count() == 3) else { return };
         let act = Act::parse(act.trim());
         self.next_id = self.next_id.max(next_id.parse().unwrap());
-        if what == "begin" && !matches!(act, Act::Bulk(_)) {
-            self.log = (log.parse().unwrap(), len.parse().unwrap());
-        }
+        self.log = self.log.max((log.parse().unwrap(), len.parse().unwrap()));
         match (what, act) {
             ("begin", Act::Bulk(_)) => {}
             ("done", Act::Bulk(end)) => self.flushed = self.flushed.max(end),
@@ -440,7 +437,7 @@ impl Model {
         let below: BTreeSet<_> =
             kept.into_iter().filter(|cid| !self.pins.contains_key(cid)).collect();
         assert_eq!(indirect, below);
-        (self.put, self.begun, self.flushed) = (BTreeSet::new(), None, 0);
+        (self.put, self.begun, self.flushed, self.log) = (BTreeSet::new(), None, 0, (0, 0));
     }
 
     fn check_bulk(&self, world: &World, hot: &HotStore, seed: u64) {

@@ -129,7 +129,8 @@ impl Database {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         fail::point("before a durable write");
-        self.db.write_opt(batch.0, &options).map_err(self.failed("writing"))?;
+        fail::syncing(&self.path.join("db"), || self.db.write_opt(batch.0, &options))
+            .map_err(self.failed("writing"))?;
         fail::point("after a durable write");
         Ok(())
     }
@@ -137,7 +138,8 @@ impl Database {
     /// Makes durable what was written with the log on.
     pub(super) fn sync_log(&self) -> Result<(), HotError> {
         fail::point("before a sync");
-        self.db.flush_wal(true).map_err(self.failed("syncing the log"))?;
+        fail::syncing(&self.path.join("db"), || self.db.flush_wal(true))
+            .map_err(self.failed("syncing the log"))?;
         fail::point("after a sync");
         Ok(())
     }

@@ -141,6 +141,13 @@ impl HotStore {
         self.writer().next_id().0
     }
 
+    /// The newest log of this process of which something was synced, and how many bytes of it, for tests that
+    /// take the rest away.
+    #[cfg(feature = "testing")]
+    pub fn durable_log() -> (u64, u64) {
+        crate::fail::durable_log()
+    }
+
     /// Whether a collection was interrupted, so that the next goes on behind what that one has seen.
     pub fn is_collecting(&self) -> Result<bool, StoreError> {
         Ok(self.pass_goes_on_at()?.is_some())
