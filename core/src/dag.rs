@@ -5,6 +5,8 @@
 //! stack. Rules: the dag-pb, dag-cbor and dag-json specifications at ipld.io; the order of `ipfs dag
 //! export`, kubo `core/commands/dag/export.go`.
 
+#[cfg(feature = "hot")]
+mod edges;
 mod json;
 mod walk;
 
@@ -13,6 +15,8 @@ use crate::cbor::{Item, Items, TAG_CID};
 use crate::error::ReadError;
 use crate::unixfs::dag_pb::PbNode;
 
+#[cfg(feature = "hot")]
+pub(crate) use edges::{Link, has_no_links, links};
 pub use walk::{MAX_PENDING_BYTES, Repeats, Walk, walk};
 
 /// Calls `each` with every link of a block, in the order in which they stand there, repeats included. One

@@ -5,10 +5,18 @@ pub mod car;
 mod cbor;
 pub mod dag;
 mod error;
+#[cfg(feature = "hot")]
+#[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]
+#[cfg_attr(feature = "testing", path = "fail/enabled.rs")]
+mod fail;
+#[cfg(feature = "hot")]
+pub mod gc;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
 mod path;
+#[cfg(feature = "hot")]
+pub mod pin;
 mod repo;
 mod resolve;
 pub mod store;

@@ -7,6 +7,7 @@
 //! - [`archive`]: a Kubo flatfs tree, read-only.
 //! - [`car`]: a CAR file, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
+//! - `hot`: what is written here, in a RocksDB (feature `hot`).
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
@@ -15,6 +16,8 @@ pub mod car;
 pub mod contract;
 mod extent;
 mod faults;
+#[cfg(feature = "hot")]
+pub mod hot;
 pub mod memory;
 pub(crate) mod open_files;
 mod suspects;
@@ -33,7 +36,8 @@ pub use faults::Fault;
 
 /// Something that holds blocks and can be asked for one at a time.
 ///
-/// There is no iterator and no writer here, on purpose: what serves must not be able to scan. All
+/// There is no iterator and no writer here, on purpose: what serves must not be able to scan. (What is
+/// written to is a [`BlockStore`].) All
 /// calls block and may be made from many threads at once. Blocks are found by multihash: CID version
 /// and codec make no difference.
 pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
