@@ -9,6 +9,8 @@ mod error;
 pub mod multihash;
 mod nodes;
 mod path;
+#[cfg(feature = "import")]
+mod pool;
 mod repo;
 mod resolve;
 pub mod store;
