@@ -3,8 +3,8 @@
 pub mod block;
 pub mod car;
 mod cbor;
-pub mod dag;
 mod error;
+pub mod links;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
@@ -15,6 +15,7 @@ mod repo;
 mod resolve;
 pub mod store;
 pub mod unixfs;
+pub mod walk;
 
 pub use block::{Block, Cid};
 pub use error::{ReadError, StoreError};

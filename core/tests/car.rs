@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
 use coldfront::car::{self, CarError, CarFault, CarReader, CarWriter};
-use coldfront::dag::{Repeats, walk};
 use coldfront::multihash::Hasher;
 use coldfront::store::memory::Memory;
 use coldfront::unixfs::testing::{cid_of, identity_cid};
+use coldfront::walk::{Repeats, walk};
 use coldfront::{Block, BlockSource, BlockStore, Cid, Located, ReadError, StoreError, Verify};
 use tree::Golden;
 

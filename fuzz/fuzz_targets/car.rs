@@ -4,7 +4,7 @@
 
 use coldfront::Block;
 use coldfront::car::{CarError, CarReader, CarWriter};
-use coldfront::dag::for_each_link;
+use coldfront::links::for_each_link;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
