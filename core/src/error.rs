@@ -19,7 +19,8 @@ pub enum StoreError {
         /// The file or tier that holds the bad copy.
         place: String,
     },
-    /// The hash function is not on Kubo's list, so nothing can be said about the bytes.
+    /// The hash function is not on Kubo's list, so nothing can be said about the bytes. No fault of the
+    /// copy: it is what [`ReadError::UnsupportedCodec`] is for a codec.
     #[error(
         "block {cid} uses hash function 0x{code:x}, which cannot be verified; serve it with verification off, or not at all"
     )]
@@ -99,6 +100,12 @@ impl StoreError {
         )
     }
 
+    /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block, and
+    /// of a hash function that nobody here computes nothing can be said.
+    pub(crate) fn is_fault(&self) -> bool {
+        !self.is_unavailable() && !matches!(self, StoreError::UnknownHash { .. })
+    }
+
     /// The process has no file handle left.
     pub(crate) fn is_out_of_files(&self) -> bool {
         matches!(self, StoreError::Archive(coldfront_flatfs::Error::OutOfFiles { .. }))
@@ -119,6 +126,17 @@ pub enum ReadError {
         name: String,
         /// The directory that was searched.
         dir: Cid,
+    },
+    /// A name of a directory leads to nothing that has an address here: its link holds no CID, or one whose
+    /// digest is longer than the 128 bytes that Kubo allows. Other names are not affected.
+    #[error("the link named \"{}\" under {dir} cannot be followed: {reason}", String::from_utf8_lossy(.name))]
+    BadLink {
+        /// The name, as bytes: it may not be UTF-8.
+        name: Box<[u8]>,
+        /// The directory, or the shard of one, that holds the link.
+        dir: Cid,
+        /// What is wrong with the link.
+        reason: Box<str>,
     },
     /// A path goes on below something that is not a directory.
     #[error("{0} is not a directory, so nothing lies below it")]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -28,6 +29,10 @@ const CACHE_PARTS: usize = 4;
 /// A file of one block whose bytes came with it (verified, or from a store without files) is cached up
 /// to this size, in bytes.
 const MAX_CACHED_LEAF: u64 = 16 * 1024;
+
+/// A dag-pb block of at most so many bytes is read whole, in one read; of a longer one the head tells first
+/// whether it is a leaf, whose bytes nobody may want. Inner nodes of Kubo's 174 links have some 9,000 bytes.
+const WHOLE_AT_ONCE: u64 = 16 * 1024;
 
 /// Loads nodes and keeps the decoded ones.
 #[derive(Debug)]
@@ -87,7 +92,8 @@ impl NodeSource {
     /// A node: from the cache, or read, checked by policy and decoded.
     ///
     /// A leaf (a raw block, or a dag-pb block in the form that Kubo writes) is opened and, at most, its
-    /// head is read. Anything else is read whole, in one read.
+    /// head is read. A dag-pb block of up to 16 KiB is read whole, in one read, whatever it is; a longer one
+    /// that is no leaf in two, its head and the whole.
     pub(crate) fn get(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
         if let Some(node) = self.get_now(cid) {
             return Ok(node);
@@ -99,7 +105,8 @@ impl NodeSource {
         Ok(node)
     }
 
-    /// The child of a file without waiting: a cached node, or a leaf whose file is open.
+    /// The child of a file without waiting: a cached node, or a block whose file is open and in the page
+    /// cache, as far as it is needed: the head of a leaf, or a small block whole.
     pub(crate) fn child_now(&self, cid: &Cid) -> Result<Option<Arc<Node>>, ReadError> {
         if let Some(node) = self.get_now(cid) {
             return Ok(Some(node));
@@ -108,6 +115,9 @@ impl NodeSource {
             return Ok(None);
         }
         match self.tiers.locate_now(cid) {
+            Some(Located::Extent(extent)) if is_read_at_once(&extent) => {
+                Ok(whole_now(&extent).and_then(|bytes| self.small_child(cid, &extent, bytes)))
+            }
             Some(Located::Extent(extent)) => Ok(match head_now(&extent) {
                 Some(Head::Leaf(frame)) => Some(Arc::new(Node::File(FileNode::leaf(cid, frame)))),
                 Some(Head::Inner | Head::NeedMore) | None => None,
@@ -117,6 +127,20 @@ impl NodeSource {
             }
             None => Ok(None),
         }
+    }
+
+    /// A small child that was read without waiting. `None` for one that cannot be decoded: whoever may wait
+    /// meets it again, and may turn to another tier.
+    fn small_child(&self, cid: &Cid, extent: &Extent, bytes: Bytes) -> Option<Arc<Node>> {
+        let head = bytes.get(..LEAF_HEAD_LEN.min(bytes.len())).unwrap_or_default();
+        extent.block().set_head(leaf_frame(head, bytes.len() as u64));
+        let node = Arc::new(Node::decode(cid, bytes).ok()?);
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        if !node.is_leaf() {
+            self.cache.insert(cache_key(cid).with_tag().into(), node.clone());
+            self.tiers.close(cid);
+        }
+        Some(node)
     }
 
     /// The child of a file. Inner nodes are cached; leaves are not, so that a long film does not push
@@ -132,9 +156,44 @@ impl NodeSource {
         Ok(node)
     }
 
+    /// A block of any codec as a file of its bytes. Located, and by policy read and hashed; not cached,
+    /// since its file is held open.
+    pub(crate) fn block(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        let found = self.tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?;
+        Ok(as_raw(cid, found))
+    }
+
+    /// The same if it needs no disk.
+    pub(crate) fn block_now(&self, cid: &Cid) -> Option<Arc<Node>> {
+        self.tiers.locate_now(cid).map(|found| as_raw(cid, found))
+    }
+
+    /// The same for whoever wants its size and none of its bytes: one stat where nothing is verified. Where
+    /// blocks are, it is read and hashed like any other, so that no size is told of bytes that are refused.
+    pub(crate) fn stat_block(&self, cid: &Cid) -> Result<Arc<Node>, ReadError> {
+        if self.tiers.verifies() {
+            return self.block(cid);
+        }
+        let size = self.tiers.size(cid)?.ok_or(ReadError::Missing(*cid))?;
+        Ok(Arc::new(Node::File(FileNode::raw(cid, size))))
+    }
+
     /// Drops a decoded node.
     pub(crate) fn forget(&self, cid: &Cid) {
         self.cache.remove(cache_key(cid).with_tag());
+    }
+
+    /// To be called when a block that the node `parent` names is in no tier: a bit of the link may have
+    /// flipped. The node once more, if it may say something else now; `None` when it says what it said and
+    /// the block is truly missing. Fails when every copy of the node is bad. Cost: see [`Tiers::audit`].
+    pub(crate) fn reread(&self, parent: &Cid) -> Result<Option<Arc<Node>>, ReadError> {
+        let sound = self.tiers.audit(parent).inspect_err(|_| self.forget(parent))?;
+        let Some(sound) = sound else { return Ok(None) };
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let node = Arc::new(Node::decode(parent, self.tiers.read_whole(parent, sound)?)?);
+        self.tiers.close(parent);
+        self.cache.insert(cache_key(parent).with_tag().into(), node.clone());
+        Ok(Some(node))
     }
 
     /// A node that is not what its parent says, once more: from a copy that hashes to its CID.
@@ -155,7 +214,9 @@ impl NodeSource {
                 return Ok(Node::File(FileNode::raw(cid, extent.len())));
             }
             // A head that cannot be read is met again when the block is read whole.
-            if let Ok(Head::Leaf(frame)) = head_of(extent) {
+            if !is_read_at_once(extent)
+                && let Ok(Head::Leaf(frame)) = head_of(extent)
+            {
                 return Ok(Node::File(FileNode::leaf(cid, frame)));
             }
         }
@@ -176,9 +237,32 @@ impl NodeSource {
     }
 }
 
+/// A block that was found, as a file of its bytes, whatever they mean.
+fn as_raw(cid: &Cid, found: Located) -> Arc<Node> {
+    Arc::new(Node::File(match found {
+        Located::Extent(extent) => FileNode::raw(cid, extent.len()),
+        Located::Bytes(bytes) => FileNode::inline(cid, bytes),
+    }))
+}
+
 /// Whether blocks of this codec are read as nodes.
 fn is_read_here(cid: &Cid) -> bool {
     matches!(cid.codec(), RAW | DAG_PB)
+}
+
+/// Whether a dag-pb block is read whole without a look at its head. One that is known as a leaf is not: its
+/// bytes are read where they are wanted.
+fn is_read_at_once(extent: &Extent) -> bool {
+    let is_leaf = matches!(extent.block().head(), Some(Head::Leaf(_)));
+    extent.len() <= WHOLE_AT_ONCE && !is_leaf
+}
+
+/// A small block, if all of it lies in the page cache. One read. `None` also where reading fails.
+fn whole_now(extent: &Extent) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(extent.len()).ok()?];
+    let mut whole = extent.clone();
+    whole.read_now(&mut bytes).ok()??;
+    whole.is_empty().then(|| Bytes::from(bytes))
 }
 
 /// The head of an open dag-pb block if it was read before, or lies in the page cache. `None` also where

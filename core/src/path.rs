@@ -34,7 +34,7 @@ pub enum PathError {
     /// It does not begin with `/ipfs/`.
     #[error("invalid path \"{0}\": expected /ipfs/CID/name/...")]
     NoNamespace(String),
-    /// It climbs above its root.
+    /// Its `..` leave no root of it.
     #[error("invalid path \"{0}\": it leaves its root with \"..\"")]
     LeavesRoot(String),
 }
@@ -84,32 +84,43 @@ impl ContentPath {
 impl FromStr for ContentPath {
     type Err = PathError;
 
-    /// Parses `/ipfs/CID/a/b` or `CID/a/b`. `//` collapses and `.` and `..` are resolved, as in boxo
-    /// `path.NewPath`. No percent-decoding.
+    /// Parses `/ipfs/CID/a/b` or `CID/a/b` as Kubo's commands do (boxo `path.NewPath`, then the same with
+    /// `/ipfs/` in front): slashes collapse wherever they stand, and `.` and `..` are resolved over the
+    /// whole path, so that `..` may even lead from one root to another. No percent-decoding.
     fn from_str(text: &str) -> Result<Self, PathError> {
-        let below = match text.strip_prefix('/') {
-            Some(rest) => {
-                rest.strip_prefix("ipfs/").ok_or_else(|| PathError::NoNamespace(text.into()))?
-            }
-            None => text,
+        let given = cleaned(text.split('/'));
+        let is_named = text.starts_with('/') && given.first() == Some(&"ipfs");
+        let names = match is_named {
+            true => given,
+            false => cleaned(std::iter::once("ipfs").chain(text.split('/'))),
         };
-        let mut parts = below.split('/').filter(|p| !p.is_empty() && *p != ".");
-        let root = parts.next().unwrap_or("");
-        let cid = parse_cid(root).map_err(|reason| PathError::InvalidCid {
-            path: text.into(),
-            root: root.into(),
-            reason,
-        })?;
-        let mut segments: Vec<Box<[u8]>> = Vec::new();
-        for part in parts {
-            if part == ".." {
-                segments.pop().ok_or_else(|| PathError::LeavesRoot(text.into()))?;
-            } else {
-                segments.push(part.as_bytes().into());
+        let (root, below) = match names.as_slice() {
+            ["ipfs", root, below @ ..] => (*root, below),
+            _ if text.split('/').any(|name| name == "..") => {
+                return Err(PathError::LeavesRoot(text.into()));
             }
-        }
-        Ok(ContentPath { root: cid, segments })
+            _ => ("", &[][..]),
+        };
+        let cid = parse_cid(root).map_err(|reason| match text.starts_with('/') && !is_named {
+            true => PathError::NoNamespace(text.into()),
+            false => PathError::InvalidCid { path: text.into(), root: root.into(), reason },
+        })?;
+        Ok(ContentPath::with_segments(cid, below))
     }
+}
+
+/// The names of a path without those that say nothing, and without those that `..` takes back; it leads
+/// nowhere above the first (Go's `path.Clean` of a rooted path).
+fn cleaned<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut kept = Vec::new();
+    for name in names {
+        match name {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            name => kept.push(name),
+        }
+    }
+    kept
 }
 
 /// The longest text that is looked at as a CID, in bytes: 128 bytes of identity digest with their
@@ -175,6 +186,55 @@ mod tests {
     fn slashes_collapse_and_dots_are_resolved() {
         assert_eq!(shown(&format!("/ipfs/{ROOT}//a/./b/../c/")), format!("/ipfs/{ROOT}/a/c"));
         assert_eq!(shown(&format!("{ROOT}/a")), format!("/ipfs/{ROOT}/a"));
+    }
+
+    /// What `ipfs resolve` of Kubo 0.42 takes for which path, and what it refuses.
+    #[test]
+    fn a_path_means_what_kubo_takes_it_for() {
+        let accepted = [
+            ("/ipfs/R/a", "R/a"),
+            ("//ipfs//R//a", "R/a"),
+            ("/ipfs//R/a/", "R/a"),
+            ("R/a", "R/a"),
+            ("R//a/", "R/a"),
+            ("/R/a", "R/a"),
+            ("//R/a", "R/a"),
+            ("./R/a", "R/a"),
+            ("/ipfs/R/a/../x", "R/x"),
+            ("/ipfs/R/../R/x", "R/x"),
+            ("/ipfs/R/a/../../R/x", "R/x"),
+            ("R/a/../../R/x", "R/x"),
+            ("/ipfs/R/./a/./b", "R/a/b"),
+            ("/ipfs/./R/a", "R/a"),
+            ("/./ipfs/R/a", "R/a"),
+            ("/../ipfs/R/a", "R/a"),
+            ("/x/../ipfs/R/a", "R/a"),
+            ("/ipfs/../ipfs/R/a", "R/a"),
+            ("../ipfs/R", "R"),
+            ("/ipfs/R/", "R"),
+        ];
+        for (text, path) in accepted {
+            let (text, path) = (text.replace('R', ROOT), path.replace('R', ROOT));
+            assert_eq!(shown(&text), format!("/ipfs/{path}"), "{text}");
+        }
+        let refused = [
+            "ipfs/R/a",
+            "ipfs://R/a",
+            "/IPFS/R/a",
+            "/ipfs/R/a/../..",
+            "/ipfs/R/..",
+            "R/..",
+            "R/../x",
+            "/ipfs/",
+            "/ipfs",
+            "/",
+            "",
+        ];
+        for text in refused {
+            let text = text.replace('R', ROOT);
+            let error = text.parse::<ContentPath>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("invalid path \"{text}\": ")), "{error}");
+        }
     }
 
     #[test]

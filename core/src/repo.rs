@@ -78,8 +78,15 @@ impl Repo {
         Repo { nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)) }
     }
 
+    /// The end of a path that was resolved before, by the CIDs found then ([`Resolved::cids`]), and the directory that
+    /// holds it: if both are still cached. Two look-ups in place of a walk; never waits.
+    pub fn revisit_now(&self, cids: &[Cid]) -> Option<(Arc<Node>, Option<Arc<Node>>)> {
+        resolve::revisit_now(&self.nodes, cids)
+    }
+
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),
-    /// none of them twice, and none that is cached; of a file with one block only its head. Blocks.
+    /// none of them twice, and none that is cached; of a file with one block that is longer than 16 KiB only
+    /// its head. Blocks.
     pub fn resolve(&self, path: &ContentPath) -> Result<Resolved, ReadError> {
         resolve::resolve(&self.nodes, path)
     }
@@ -87,6 +94,26 @@ impl Repo {
     /// Follows a path through cached nodes alone; `None` when that does not suffice. Never waits.
     pub fn resolve_now(&self, path: &ContentPath) -> Result<Option<Resolved>, ReadError> {
         resolve::resolve_now(&self.nodes, path)
+    }
+
+    /// Follows a path to the block at its end, of whatever codec, as a file of its bytes: that block is
+    /// found and not decoded, and with verification on it is read and hashed. The nodes before it are read
+    /// as by [`Repo::resolve`]. Blocks.
+    pub fn resolve_block(&self, path: &ContentPath) -> Result<Resolved, ReadError> {
+        resolve::resolve_block(&self.nodes, path)
+    }
+
+    /// The same from cached nodes and a block whose file is open or can be opened without a disk; `None`
+    /// when that does not suffice. Never waits.
+    pub fn resolve_block_now(&self, path: &ContentPath) -> Result<Option<Resolved>, ReadError> {
+        resolve::resolve_block_now(&self.nodes, path)
+    }
+
+    /// The same for the size of the block alone: one stat of it with verification off, and nothing of it
+    /// is read. With verification on it is read and hashed, so that the size of a damaged block is the same
+    /// error as its bytes are. Blocks.
+    pub fn stat_block(&self, path: &ContentPath) -> Result<Resolved, ReadError> {
+        resolve::stat_block(&self.nodes, path)
     }
 
     /// A reader of a range of a file, in bytes; what reaches beyond its end is cut. Reads nothing yet.
@@ -135,6 +162,12 @@ impl Repo {
     /// The length of a block in bytes; `None` when no tier holds it. One stat. Blocks.
     pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         self.nodes.tiers().size(cid)
+    }
+
+    /// Whether pieces of files may come as bytes in memory, a whole leaf each ([`FileReader::next_block_len`]): because
+    /// blocks are verified, or a source has no files to read from.
+    pub fn may_hold_blocks_in_memory(&self) -> bool {
+        self.nodes.tiers().may_hold_blocks_in_memory()
     }
 
     /// To be called about every second: asks each tier whether it answers at all (one stat for an

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use coldfront::store::archive::Archive;
 use coldfront::store::memory::Memory;
+use coldfront::unixfs::file::Step;
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
 use coldfront::{
-    Block, BlockSource, Cid, ContentPath, Located, Repo, RepoOptions, StoreError, TierLimits,
-    Verify,
+    Block, BlockSource, Cid, ContentPath, Located, Node, Piece, Repo, RepoOptions, StoreError,
+    TierLimits, Verify,
 };
 use tree::{Golden, POLICIES, Tree};
 
@@ -307,5 +308,109 @@ fn leaves_that_are_open_and_checked_are_not_located_again() {
         archive.taken();
         tree::read(&repo, &node, ..).unwrap();
         assert_eq!(archive.taken(), 0);
+    }
+}
+
+/// Calls that read, made by this thread since it began; `None` where the kernel does not count them.
+fn reads_so_far() -> Option<u64> {
+    let counters = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
+}
+
+/// How many calls that read `work` makes.
+fn reads_of<T>(work: impl FnOnce() -> T) -> Option<(u64, T)> {
+    // What looking costs: taken off.
+    let (before, looked) = (reads_so_far()?, reads_so_far()?);
+    let done = work();
+    Some((reads_so_far()? - looked - (looked - before), done))
+}
+
+/// Reads a file as a server does: without waiting as far as that goes.
+fn driven(repo: &Repo, node: &Arc<Node>) -> usize {
+    let mut reader = repo.read(node, ..);
+    let mut len = 0;
+    let mut buf = vec![0; 1 << 20];
+    loop {
+        let piece = match reader.next_now().unwrap() {
+            Step::End => return len,
+            Step::Piece(piece) => piece,
+            Step::WouldWait => reader.next_piece().unwrap().unwrap(),
+        };
+        len += match piece {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::Extent(mut extent) => match extent.read_now(&mut buf).unwrap() {
+                Some(n) => n,
+                None => extent.read(&mut buf).unwrap(),
+            },
+        };
+    }
+}
+
+#[test]
+fn an_inner_node_and_a_small_leaf_cost_one_read_each() {
+    if reads_so_far().is_none() {
+        eprintln!("SKIPPED: this kernel does not count the reads of a thread");
+        return;
+    }
+    let tree = Tree::new();
+    let put = &mut |block| tree.put(&block);
+    // 6 leaves of two links each: 3 inner nodes, 2 above them, and the root.
+    let content = tree::content(6 * 9_000, 4);
+    let plan = FilePlan { chunk: 9_000, width: 2, leaf: LeafForm::PbFile, ..FilePlan::default() };
+    let made = testing::file(&content, &plan, put);
+    let folder = testing::directory([("file", made)], put);
+    let path = ContentPath::new(folder.cid).join(b"file");
+    let read = |repo: &Repo, all: &dyn Fn(&Repo, &Arc<Node>) -> usize| {
+        let (reads, found) = reads_of(|| repo.resolve(&path).unwrap()).unwrap();
+        assert_eq!(reads, 2, "the folder and the root of the file");
+        let (reads, len) = reads_of(|| all(repo, &found.node)).unwrap();
+        assert_eq!(len, content.len());
+        reads
+    };
+    for policy in POLICIES {
+        let waiting: &dyn Fn(&Repo, &Arc<Node>) -> usize =
+            &|repo, node| tree::read(repo, node, ..).unwrap().len();
+        for all in [waiting, &driven] {
+            assert_eq!(read(&tree.repo(policy), all), 5 + 6, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_large_leaf_without_verification_the_head_and_what_is_wanted_are_read() {
+    if reads_so_far().is_none() {
+        eprintln!("SKIPPED: this kernel does not count the reads of a thread");
+        return;
+    }
+    let FiveMib { made, .. } = &FiveMib::new(LeafForm::PbFile);
+    let tree = Tree::new();
+    let plan = FilePlan { leaf: LeafForm::PbFile, ..FilePlan::default() };
+    testing::file(&tree::content(5 << 20, 5), &plan, &mut |block| tree.put(&block));
+    let repo = tree.repo(Verify::Off);
+    let node = tree::node(&repo, &made.cid);
+    let part = || tree::read(&repo, &node, 2_500_000..2_500_100).unwrap().len();
+    assert_eq!(reads_of(part).unwrap(), (2, 100));
+    assert_eq!(reads_of(part).unwrap(), (1, 100), "its head is known while it is open");
+}
+
+#[test]
+fn what_is_read_ahead_is_neither_hashed_nor_located_a_second_time() {
+    for policy in POLICIES {
+        let tree = Tree::new();
+        let content = tree::content(4 * 1000, 3);
+        let plan = FilePlan { chunk: 1000, ..FilePlan::default() };
+        let made = testing::file(&content, &plan, &mut |block| tree.put(&block));
+        let source = Counting::new(Archive::open(&tree.options()).unwrap());
+        let repo = tree::over(source.clone(), policy);
+        let node = tree::node(&repo, &made.cid);
+        let before = repo.stats().tiers.hashed;
+        let reader = repo.read(&node, ..);
+        assert_eq!(reader.warm(0, u64::MAX), 4000);
+        assert_eq!(repo.stats().tiers.hashed, before, "{policy:?}");
+        let read: Vec<u8> = reader.flat_map(|bytes| bytes.unwrap()).collect();
+        assert!(read == content);
+        let leaves = if policy == Verify::Off { 0 } else { 4 };
+        assert_eq!(repo.stats().tiers.hashed, before + leaves, "{policy:?}");
+        assert_eq!(source.taken(), 5);
     }
 }

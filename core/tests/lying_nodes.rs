@@ -339,23 +339,71 @@ fn a_unixfs_type_that_is_unknown_or_wraps_a_file_is_an_error() {
     });
 }
 
-#[test]
-fn a_link_whose_cid_nobody_can_hold_fails_where_it_is_followed() {
-    let store = Store::new();
-    // An identity CID of 200 bytes: well framed, and longer than Kubo allows.
-    let cid = [&[0x01, 0x55, 0x00, 0xc8, 0x01][..], &[0; 200]].concat();
-    let good = store.good.cid.to_bytes();
-    let links = [(&good, "good"), (&cid, "odd")].map(|(cid, name)| PbLink {
+/// An identity CID of 200 bytes: well framed, and longer than Kubo allows.
+fn too_long_a_cid() -> Vec<u8> {
+    [&[0x01, 0x55, 0x00, 0xc8, 0x01][..], &[0; 200]].concat()
+}
+
+/// Three entries, of which the second, "odd", has such a link.
+fn directory_with_an_odd_link(store: &Store) -> Cid {
+    let (good, odd) = (store.good.cid.to_bytes(), too_long_a_cid());
+    let links = [(&good, "good"), (&odd, "odd"), (&good, "z")].map(|(cid, name)| PbLink {
         cid,
         name: Some(name.as_bytes()),
         tsize: None,
     });
-    let directory = dag_pb::encode(links, Some(&UnixFsData::new(DataType::Directory).encode([])));
-    let directory = store.pb(directory).cid;
+    let data = UnixFsData::new(DataType::Directory).encode([]);
+    store.pb(dag_pb::encode(links, Some(&data))).cid
+}
+
+/// The same as one shard.
+fn shard_with_an_odd_link(store: &Store) -> Cid {
+    let (good, odd) = (store.good.cid.to_bytes(), too_long_a_cid());
+    let slot = slot_of("odd", 0);
+    let others = (0..8).filter(|other| *other != slot).take(2);
+    let mut slots: Vec<(u32, String, &[u8])> =
+        others.map(|other| (other, format!("{other}good-{other}"), &good[..])).collect();
+    slots.push((slot, format!("{slot}odd"), &odd));
+    slots.sort();
+    let bits = slots.iter().fold(0, |bits, (slot, ..)| bits | 1 << slot);
+    let mut message = UnixFsData::new(DataType::HamtShard);
+    message.data = Some(std::slice::from_ref(&bits));
+    (message.hash_type, message.fanout) = (Some(0x22), Some(8));
+    let links =
+        slots.iter().map(|(_, name, cid)| PbLink { cid, name: Some(name.as_bytes()), tsize: None });
+    store.pb(dag_pb::encode(links, Some(&message.encode([])))).cid
+}
+
+fn is_odd<T: std::fmt::Debug>(result: &Result<T, ReadError>, directory: &Cid) -> bool {
+    matches!(result, Err(ReadError::BadLink { name, dir, .. })
+        if &name[..] == b"odd" && dir == directory)
+}
+
+#[test]
+fn a_link_whose_cid_nobody_can_hold_fails_where_it_is_followed() {
+    let store = Store::new();
+    let (plain, shard) = (directory_with_an_odd_link(&store), shard_with_an_odd_link(&store));
     in_any_policy(store, |repo| {
-        let at = |name: &str| repo.resolve(&ContentPath::new(directory).join(name.as_bytes()));
+        let at = |name: &str| repo.resolve(&ContentPath::new(plain).join(name.as_bytes()));
         assert_eq!(tree::size(&at("good").unwrap().node), GOOD.len() as u64);
-        undecodable(at("odd"), &directory, "no CID");
+        assert!(is_odd(&at("odd"), &plain), "{:?}", at("odd"));
+        let sharded = repo.resolve(&ContentPath::new(shard).join(b"odd"));
+        assert!(is_odd(&sharded, &shard), "{sharded:?}");
+    });
+}
+
+#[test]
+fn a_link_whose_cid_nobody_can_hold_is_one_bad_entry_of_a_listing_that_goes_on() {
+    let store = Store::new();
+    let (plain, shard) = (directory_with_an_odd_link(&store), shard_with_an_odd_link(&store));
+    in_any_policy(store, |repo| {
+        for directory in [plain, shard] {
+            let node = resolve(repo, &directory).unwrap();
+            let entries: Vec<_> = repo.list(&node).unwrap().collect();
+            assert_eq!(entries.len(), 3, "{entries:?}");
+            assert_eq!(entries.iter().filter(|entry| entry.is_ok()).count(), 2);
+            assert_eq!(entries.iter().filter(|entry| is_odd(entry, &directory)).count(), 1);
+        }
     });
 }
 

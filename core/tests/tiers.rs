@@ -287,6 +287,68 @@ fn a_file_too_large_for_a_block_is_refused_before_memory_is_taken_or_answered_el
     }
 }
 
+/// What whoever reads extents tells the library when the disk gives up in the middle of one.
+fn disk_error(path: &std::path::Path) -> StoreError {
+    let source = std::io::Error::from_raw_os_error(5);
+    StoreError::Io { path: path.display().to_string(), source }
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_to_its_end_is_answered_from_the_next_archive_from_then_on() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let plan = FilePlan { chunk: 20_000, leaf, ..FilePlan::default() };
+        let file = Fixture::new(TWENTY, &plan, &[&first, &second]);
+        let block = &file.blocks[3];
+        let path = first.path(block.cid());
+        for policy in [Verify::Off, Verify::FirstRead] {
+            let repo = open([&first, &second], policy);
+            let node = tree::node(&repo, &file.made.cid);
+            // Read well, so that its file is open and, by policy, known to be sound.
+            assert!(read(&repo, &node, ..).unwrap() == file.content);
+            let Some(Ok(Piece::Extent(extent))) = repo.read(&node, 65_000..70_000).next_piece()
+            else {
+                panic!("an archive gives extents");
+            };
+            repo.failed(&extent, &disk_error(&path));
+            // The disk gives bytes again, but wrong ones: nobody may take them on trust now.
+            let_the_clock_move();
+            flip(&path, 8 * 10_000);
+            assert!(driven(&repo, &node).unwrap() == file.content, "{leaf:?} under {policy:?}");
+            assert!(read(&repo, &node, 65_000..70_000).unwrap() == file.content[65_000..70_000]);
+            let told = repo.take_faults();
+            assert!(told.iter().any(|fault| fault.tier == path.display().to_string()));
+            // Without the other archive there is no answer.
+            let alone = first.repo(policy);
+            let node = tree::node(&alone, &file.made.cid);
+            let part = || alone.read(&node, 65_000..70_000).next_piece().unwrap();
+            if let Ok(Piece::Extent(extent)) = part() {
+                alone.failed(&extent, &disk_error(&path));
+            }
+            assert!(is_corrupt(&part().unwrap_err(), &path));
+            flip(&path, 8 * 10_000);
+        }
+        let_the_clock_move();
+        overwrite(&path, block.data());
+    }
+}
+
+#[test]
+fn a_copy_that_is_good_again_is_trusted_again() {
+    let tree = Tree::new();
+    let file = Fixture::new(TWENTY, &twenty(LeafForm::Raw), &[&tree]);
+    let repo = tree.repo(Verify::Off);
+    let node = tree::node(&repo, &file.made.cid);
+    let Some(Ok(Piece::Extent(extent))) = repo.read(&node, ..).next_piece() else {
+        panic!("an archive gives extents");
+    };
+    repo.failed(&extent, &disk_error(&tree.path(file.blocks[0].cid())));
+    for _ in 0..3 {
+        file.reads_well(&repo);
+    }
+    assert_eq!(repo.stats().tiers.hashed, 1, "once, and sound");
+}
+
 #[test]
 fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
     let (first, second) = (Tree::new(), Tree::new());
@@ -297,11 +359,8 @@ fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
         fs::create_dir(&path).unwrap();
         for policy in POLICIES {
             let repo = open([&first, &second], policy);
-            file.reads_well(&repo);
-            // Whoever opens without waiting takes what is there, and sees no oddity beside it.
-            assert!(repo.block(block.cid()).unwrap().is_some());
-            repo.watch(0);
-            assert!(repo.block(block.cid()).unwrap().is_some());
+            let node = tree::node(&repo, &file.made.cid);
+            assert!(driven(&repo, &node).unwrap() == file.content, "{policy:?}");
             let told = repo.take_faults();
             assert!(told.len() == 1 && told[0].reason.contains("a directory"), "{told:?}");
             let (_, error) = failing(&first.repo(policy), &file.made.cid);
@@ -310,6 +369,62 @@ fn something_else_in_a_blocks_place_is_answered_from_the_next_archive() {
         fs::remove_dir(&path).unwrap();
         first.put(block);
     }
+}
+
+/// Whether all of a file is read without waiting once.
+fn is_read_now(repo: &Repo, node: &Arc<Node>) -> bool {
+    let mut reader = repo.read(node, ..);
+    loop {
+        match reader.next_now().unwrap() {
+            Step::End => return true,
+            Step::Piece(_) => {}
+            Step::WouldWait => return false,
+        }
+    }
+}
+
+#[test]
+fn without_waiting_no_copy_is_taken_past_one_that_is_odd() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let file = Fixture::new(TWENTY, &twenty(leaf), &[&first, &second]);
+        let path = first.path(file.blocks[3].cid());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let repo = open([&first, &second], Verify::Off);
+        let node = tree::node(&repo, &file.made.cid);
+        assert!(!is_read_now(&repo, &node), "{leaf:?}");
+        assert!(driven(&repo, &node).unwrap() == file.content);
+        assert_eq!(repo.take_faults().len(), 1);
+    }
+}
+
+#[test]
+fn what_the_first_archive_surely_lacks_is_opened_in_the_second_without_waiting() {
+    for leaf in LEAVES {
+        for mixed in [false, true] {
+            let (first, second) = (Tree::new(), Tree::new());
+            let file = Fixture::new(TWENTY, &twenty(leaf), &[&second]);
+            let mut archives = vec![first.options(), second.options()];
+            archives[0].mixed = mixed;
+            let options = RepoOptions { archives, ..RepoOptions::default() };
+            let repo = Repo::open(&options).unwrap();
+            let node = tree::node(&repo, &file.made.cid);
+            assert!(!is_read_now(&repo, &node), "nobody has asked the first one yet");
+            file.reads_well(&repo);
+            repo.watch(0);
+            assert_eq!(repo.stats().tiers.open_files, 0);
+            if second.repo(Verify::Off).read(&node, ..).next_now().is_ok_and(|s| is_wait(&s)) {
+                eprintln!("SKIPPED: this kernel opens nothing without waiting");
+                return;
+            }
+            assert!(is_read_now(&repo, &node), "{leaf:?}, mixed: {mixed}");
+        }
+    }
+}
+
+fn is_wait(step: &Step) -> bool {
+    matches!(step, Step::WouldWait)
 }
 
 // --- archives that go away
@@ -599,6 +714,15 @@ fn a_hash_function_nobody_knows_is_served_unverified_and_refused_verified() {
     for policy in CHECKED {
         let refused = tree.repo(policy).block(&cid);
         assert!(matches!(refused, Err(StoreError::UnknownHash { code: 0x22, .. })), "{refused:?}");
+    }
+    for policy in CHECKED {
+        let repo = tree.repo(policy);
+        let resolved = repo.resolve(&ContentPath::new(cid)).unwrap_err();
+        assert!(
+            matches!(resolved, ReadError::Store(StoreError::UnknownHash { .. })),
+            "{resolved:?}"
+        );
+        assert_eq!((repo.stats().tiers.faults, repo.take_faults().len()), (0, 0), "no bad copy");
     }
     assert_eq!(tree.repo(Verify::Off).block(&cid).unwrap().unwrap().data(), &b"who knows"[..]);
 }

@@ -13,6 +13,8 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, open};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv, preadv2, retry_on_intr};
 
+use crate::page_cache::{self, Foresight};
+
 /// Largest offset that the kernel takes. Beyond it `preadv2` would read -1 as "the current position".
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
@@ -45,10 +47,11 @@ impl BlockFile {
         Ok(BlockFile::new(file, &stat, path))
     }
 
-    /// Whether its file system can be read without waiting. One read of a byte.
+    /// What its file system can tell before a read. To be asked when the file's first byte has been read. One or two
+    /// system calls.
     #[must_use]
-    pub fn accepts_nowait(&self) -> bool {
-        matches!(read_nowait(&self.file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN))
+    pub fn foresight(&self) -> Foresight {
+        page_cache::foresight(&self.file)
     }
 
     /// Where it was opened. Free; another file may lie there by now.
@@ -93,7 +96,7 @@ impl BlockFile {
     ///
     /// `Some(n)` may be short of both the buffer and the file: then the next byte has to be waited for, or the file ends.
     /// `None` when nothing could be read without waiting, and where the file system refuses to say
-    /// ([`FlatFs::nowait`](crate::FlatFs::nowait)): use [`read_at`](Self::read_at) where waiting is allowed.
+    /// ([`FlatFs::foresight`](crate::FlatFs::foresight)): use [`read_at`](Self::read_at) where waiting is allowed.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -104,6 +107,16 @@ impl BlockFile {
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Whether the page cache holds all of a range: then reading it waits for no disk, unless parts of it are being read
+    /// just now. One `cachestat`, no I/O. The kernel may drop pages the moment after.
+    ///
+    /// `None` when it cannot be told: kernels before 6.5, and sandboxes that forbid the call. File systems that cache by
+    /// themselves (ZFS) answer `false`.
+    #[must_use]
+    pub fn is_cached(&self, offset: u64, len: u64) -> Option<bool> {
+        page_cache::holds(&self.file, offset, len)
     }
 
     /// Asks the kernel to fetch a range into the page cache in the background. Best effort: one `posix_fadvise` that may

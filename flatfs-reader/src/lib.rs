@@ -4,6 +4,7 @@
 mod block_file;
 mod error;
 mod key;
+mod page_cache;
 mod reader;
 mod shard;
 mod watch;
@@ -11,6 +12,7 @@ mod watch;
 pub use block_file::{BlockFile, Stamp};
 pub use error::{Error, Fault, FileKind, RootFault};
 pub use key::{Key, MAX_KEY_LEN};
+pub use page_cache::Foresight;
 pub use reader::FlatFs;
 pub use shard::{MAX_SHARD_LEN, ShardFn, ShardFnError};
 pub use watch::MAX_SHARDING_LEN;

@@ -14,6 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::block_file::BlockFile;
 use crate::error::{Error, Fault, FileKind, RootFault, is_out_of_files};
 use crate::key::{EXTENSION, Key};
+use crate::page_cache::Foresight;
 use crate::shard::ShardFn;
 use crate::watch::{Adopted, READ_FLAGS, Refusal, Verdict, Watch};
 
@@ -77,8 +78,23 @@ impl FlatFs {
         }
         let adopted = self.watch.adopted();
         let path = block_path(self.root(), adopted.shard_fn, key);
-        let file = adopted.open_file_now(&path, BLOCK_FLAGS)?;
+        let file = adopted.open_file_now(&path, BLOCK_FLAGS).ok()?;
         as_block(file, &path).ok()
+    }
+
+    /// Whether the block is not held for all that the kernel has in memory: nothing lies under its name, as a look-up
+    /// of it lately found. One `openat2`; never waits. `false` says nothing about the block.
+    ///
+    /// Does not look whether the tree is there, so it is no ground to call a block missing. It is one to ask another
+    /// tree first, since something odd under the name, which [`open_block`](Self::open_block) would report, there is not.
+    #[must_use]
+    pub fn lacks_block_now(&self, key: Key<'_>) -> bool {
+        if key.is_empty() || !key.fits_a_file_name() {
+            return key.is_empty();
+        }
+        let adopted = self.watch.adopted();
+        let path = block_path(self.root(), adopted.shard_fn, key);
+        matches!(adopted.open_file_now(&path, BLOCK_FLAGS), Err(Errno::NOENT | Errno::NOTDIR))
     }
 
     /// The block's length in bytes. `None` when it is not held. One `stat`, two for a miss. Opens nothing.
@@ -130,11 +146,11 @@ impl FlatFs {
         self.watch.check(&self.watch.adopted()).map(|_| ())
     }
 
-    /// Whether the file system of `SHARDING` answers `preadv2(RWF_NOWAIT)`, that is whether
-    /// [`BlockFile::read_now`] can ever say `Some`. Found out when the tree was adopted; no I/O here.
+    /// What the file system of `SHARDING` can tell before a read: whether [`BlockFile::read_now`] can ever say `Some`,
+    /// and whether [`BlockFile::is_cached`] means anything. Found out when the tree was adopted; no I/O here.
     #[must_use]
-    pub fn nowait(&self) -> bool {
-        self.watch.adopted().nowait
+    pub fn foresight(&self) -> Foresight {
+        self.watch.adopted().foresight
     }
 
     /// How often another `SHARDING` was adopted since the tree was opened: swapped, remounted as another device,

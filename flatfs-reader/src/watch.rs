@@ -14,8 +14,9 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, open, openat2, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::block_file::{Stamp, read_nowait};
+use crate::block_file::Stamp;
 use crate::error::{Error, FileKind, RootFault, is_out_of_files};
+use crate::page_cache::{self, Foresight};
 use crate::shard::ShardFn;
 
 /// Largest `SHARDING` in bytes that is read. go-ds-flatfs writes 37 by default and at most some 50.
@@ -31,7 +32,7 @@ pub(crate) const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).unio
 #[derive(Debug)]
 pub(crate) struct Adopted {
     pub(crate) shard_fn: ShardFn,
-    pub(crate) nowait: bool,
+    pub(crate) foresight: Foresight,
     stamp: Stamp,
     /// Cleared for good at the first file that may not be opened with `O_NOATIME`: only its owner may do that, and
     /// a tree mostly has one owner. It saves the second open.
@@ -129,12 +130,13 @@ impl Adopted {
     }
 
     /// Opens a file whose whole path the kernel has in memory: one `openat2(RESOLVE_CACHED)`, which never waits for a
-    /// disk. `None` says nothing about the file: not cached, not there, or the kernel is older than 5.12.
-    pub(crate) fn open_file_now(&self, path: &Path, flags: OFlags) -> Option<File> {
+    /// disk. `ENOENT` and `ENOTDIR` mean that the kernel knows that it is not there; any other error says nothing
+    /// about the file: `EAGAIN` where it is not in memory, `ENOSYS` from kernels older than 5.12.
+    pub(crate) fn open_file_now(&self, path: &Path, flags: OFlags) -> Result<File, Errno> {
         let quiet =
             if self.noatime.load(Ordering::Relaxed) { OFlags::NOATIME } else { OFlags::empty() };
         let open = || openat2(CWD, path, flags | quiet, Mode::empty(), ResolveFlags::CACHED);
-        retry_on_intr(open).ok().map(File::from)
+        retry_on_intr(open).map(File::from)
     }
 }
 
@@ -174,7 +176,8 @@ fn adopt(sharding: &Path) -> Result<Adopted, Refusal> {
     }
     let bytes = read_bounded(&file)?;
     let shard_fn = ShardFn::parse(&bytes).map_err(RootFault::from)?;
-    Ok(Adopted { shard_fn, nowait: accepts_nowait(&file), stamp: Stamp::of(&stat), noatime })
+    let stamp = Stamp::of(&stat);
+    Ok(Adopted { shard_fn, foresight: page_cache::foresight(&file), stamp, noatime })
 }
 
 /// At most one byte more than the bound is ever read.
@@ -188,11 +191,6 @@ fn read_bounded(file: &File) -> Result<Vec<u8>, Refusal> {
         }
     }
     Err(RootFault::TooLong.into())
-}
-
-/// Whether the file system answers `RWF_NOWAIT`, be it with "not in memory". ZFS, some FUSE and tmpfs do not.
-fn accepts_nowait(file: &File) -> bool {
-    matches!(read_nowait(file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN))
 }
 
 /// Opens with `O_NOATIME` while that is permitted, and remembers when it is not.

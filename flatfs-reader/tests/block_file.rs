@@ -8,7 +8,7 @@ use std::io::{IoSliceMut, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use coldfront_flatfs::{BlockFile, FlatFs, Key, ShardFn};
+use coldfront_flatfs::{BlockFile, FlatFs, Foresight, Key, ShardFn};
 
 const SHARD_FN: ShardFn = ShardFn::NextToLast(2);
 const KEY: Key<'static> = Key::new(b"block");
@@ -78,10 +78,11 @@ fn what_was_just_read_is_read_again_without_waiting_where_the_file_system_can_te
         let mut buf = vec![0; content().len()];
         assert_eq!(block.read_at(&mut buf, 0).unwrap(), buf.len());
         let mut again = vec![0; buf.len()];
-        let expected = flatfs.nowait().then_some(buf.len());
-        eprintln!("{}: RWF_NOWAIT is accepted: {}", parent.display(), flatfs.nowait());
+        let reads = flatfs.foresight() == Foresight::Reads;
+        let expected = reads.then_some(buf.len());
+        eprintln!("{}: it can tell by {:?}", parent.display(), flatfs.foresight());
         assert_eq!(block.read_now(&mut again, 0).unwrap(), expected, "{}", parent.display());
-        if flatfs.nowait() {
+        if reads {
             assert_eq!(again, buf);
             assert_eq!(block.read_now(&mut again, block.len()).unwrap(), Some(0));
         }
@@ -94,7 +95,8 @@ fn what_is_not_in_memory_is_none_until_it_was_read() {
     let (flatfs, block) = open_in(dir.path());
     let mut buf = [0; 4096];
     block.dont_need(0, block.len());
-    if !flatfs.nowait() || block.read_now(&mut buf, 65536).unwrap().is_some() {
+    if flatfs.foresight() != Foresight::Reads || block.read_now(&mut buf, 65536).unwrap().is_some()
+    {
         eprintln!("SKIPPED: this file system keeps everything in memory, or cannot tell");
         return;
     }
@@ -102,6 +104,31 @@ fn what_is_not_in_memory_is_none_until_it_was_read() {
     let mut again = [0; 4096];
     assert_eq!(block.read_now(&mut again, 65536).unwrap(), Some(4096));
     assert_eq!(again[..], content()[65536..69632]);
+}
+
+#[test]
+fn what_was_read_is_cached_and_what_was_dropped_is_not_where_the_kernel_tells() {
+    for parent in [std::env::temp_dir(), "/dev/shm".into(), "/var/tmp".into()] {
+        let Ok(dir) = tempfile::tempdir_in(&parent) else { continue };
+        let (flatfs, block) = open_in(dir.path());
+        block.read_at(&mut vec![0; content().len()], 0).unwrap();
+        let told = block.is_cached(0, block.len());
+        eprintln!("{}: by {:?}, cached: {told:?}", parent.display(), flatfs.foresight());
+        if flatfs.foresight() == Foresight::Pages {
+            assert_eq!(told, Some(true), "{}", parent.display());
+        }
+        if told.is_none() {
+            continue;
+        }
+        assert_eq!(block.is_cached(u64::MAX, 2), None, "no file has such a range");
+        std::fs::File::open(block.path()).unwrap().sync_all().unwrap();
+        block.dont_need(0, block.len());
+        if flatfs.foresight() == Foresight::Reads {
+            assert_eq!(block.is_cached(0, block.len()), Some(false), "{}", parent.display());
+            block.read_at(&mut [0; 10], 0).unwrap();
+            assert_eq!(block.is_cached(0, 10), Some(true), "{}", parent.display());
+        }
+    }
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl Hostile {
             assert!(error.to_string().starts_with("block file /"), "{error}");
             assert_eq!(fault_of(&error), Some(fault), "{error} {:?}", error.source());
         }
+        // Whoever may not wait is told nothing, and least of all that there is nothing.
+        in_time(|| {
+            assert!(flatfs.open_block_now(key).is_none());
+            assert!(!flatfs.lacks_block_now(key));
+        });
         good_block_reads(&flatfs);
     }
 
@@ -65,6 +70,7 @@ impl Hostile {
         assert!(flatfs.open_block(key).unwrap().is_none());
         assert_eq!(flatfs.get(key, tree::MAX_LEN).unwrap(), None);
         assert_eq!(flatfs.len_of(key).unwrap(), None);
+        assert!(flatfs.open_block_now(key).is_none());
         good_block_reads(&flatfs);
     }
 }
@@ -230,6 +236,7 @@ fn child_is_denied() {
     for key in [Key::new(b"secret file"), Key::new(b"secret directory!")] {
         let error = flatfs.get(key, 100).unwrap_err();
         assert_eq!(fault_of(&error), Some(Fault::Denied), "{error}");
+        assert!(flatfs.open_block_now(key).is_none() && !flatfs.lacks_block_now(key));
     }
     // A length needs no permission on the file itself.
     assert_eq!(flatfs.len_of(Key::new(b"secret file")).unwrap(), Some(1));

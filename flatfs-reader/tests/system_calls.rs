@@ -9,7 +9,7 @@ mod tree;
 use std::fs;
 use std::path::Path;
 
-use coldfront_flatfs::{Error, Fault, FlatFs, Key, RootFault, ShardFn};
+use coldfront_flatfs::{Error, Fault, FlatFs, Foresight, Key, RootFault, ShardFn};
 
 const SHARD_FN: ShardFn = ShardFn::NextToLast(2);
 const MARK: &str = "/coldfront-mark-";
@@ -31,6 +31,12 @@ fn child_does_one_of_each() {
     assert!(flatfs.get(held, tree::MAX_LEN).unwrap().is_some());
     mark("open_block");
     let block = flatfs.open_block(held).unwrap().unwrap();
+    mark("open_block_now");
+    let now = flatfs.open_block_now(held);
+    mark("lacks_block_now");
+    assert!(!flatfs.lacks_block_now(held));
+    mark("compared");
+    assert!(now.is_none_or(|now| now.opened() == block.opened()));
     mark("read_at");
     assert_eq!(block.read_at(&mut [0; 10], 5).unwrap(), 10);
     mark("stamp");
@@ -42,13 +48,15 @@ fn child_does_one_of_each() {
     mark("free");
     assert!(!block.is_empty());
     assert!(flatfs.path_of(held).starts_with(flatfs.root()));
-    let _ = (flatfs.shard_fn(), flatfs.nowait(), block.opened());
+    let _ = (flatfs.shard_fn(), flatfs.foresight(), block.opened());
     assert!(flatfs.get(Key::new(&[1; 200]), 1).is_err());
     assert!(flatfs.get(Key::new(&[]), 1).unwrap().is_none());
     mark("len_of");
     assert!(flatfs.len_of(held).unwrap().is_some());
     mark("miss");
     assert!(flatfs.get(absent, tree::MAX_LEN).unwrap().is_none());
+    mark("miss_now");
+    assert!(flatfs.open_block_now(absent).is_none());
     mark("len_of_miss");
     assert!(flatfs.len_of(absent).unwrap().is_none());
     mark("available");
@@ -111,6 +119,13 @@ fn each_call_costs_what_its_documentation_says() {
     assert_eq!(calls("open"), ["open", "fstat", "pread64", "pread64", "preadv2", "close"]);
     assert_eq!(calls("get"), ["open", "fstat", "pread64", "close"]);
     assert_eq!(calls("open_block"), ["open", "fstat"]);
+    assert_eq!(calls("open_block_now"), ["openat2", "fstat"]);
+    assert_eq!(calls("lacks_block_now")[0], "openat2");
+    assert_eq!(calls("miss_now"), ["openat2"]);
+    for line in trace.lines().filter(|line| line.contains("openat2(")) {
+        assert!(line.contains("resolve=RESOLVE_CACHED"), "it may wait: {line}");
+        assert!(line.contains("O_NONBLOCK") && line.contains("O_NOFOLLOW"), "{line}");
+    }
     assert_eq!(calls("read_at"), ["pread64"]);
     assert_eq!(calls("stamp"), ["fstat"]);
     assert_eq!(calls("advice"), ["fadvise64", "fadvise64"]);
@@ -308,9 +323,31 @@ fn a_miss_on_a_mount_that_died_is_unavailable_and_not_absent() {
 
 #[test]
 #[ignore = "run under strace by the test below"]
+fn child_opens_nothing_now() {
+    let flatfs = FlatFs::open(tree::told_tree()).unwrap();
+    let (held, absent) = (tree::key(0), tree::key(99));
+    for key in [Key::new(&held), Key::new(&absent)] {
+        assert!(flatfs.open_block_now(key).is_none());
+        assert!(!flatfs.lacks_block_now(key));
+    }
+    assert!(flatfs.open_block(Key::new(&held)).unwrap().is_some());
+    assert!(flatfs.open_block(Key::new(&absent)).unwrap().is_none());
+}
+
+#[test]
+fn without_an_answer_from_memory_nothing_is_said_about_a_block() {
+    let dir = tree::temp_dir();
+    for errno in ["EAGAIN", "ENOSYS", "EIO", "EACCES", "EMFILE", "EPERM"] {
+        let inject = format!("inject=openat2:error={errno}");
+        trace(dir.path(), "child_opens_nothing_now", &["-e", &inject]);
+    }
+}
+
+#[test]
+#[ignore = "run under strace by the test below"]
 fn child_serves_without_nowait() {
     let flatfs = FlatFs::open(tree::told_tree()).unwrap();
-    assert!(!flatfs.nowait());
+    assert_ne!(flatfs.foresight(), Foresight::Reads);
     let block = flatfs.open_block(Key::new(&tree::key(0))).unwrap().unwrap();
     assert_eq!(block.read_now(&mut [0; 10], 0).unwrap(), None);
     assert_eq!(block.read_at(&mut [0; 10], 0).unwrap(), 10);
@@ -328,7 +365,7 @@ fn a_file_system_that_refuses_nowait_is_known_at_open_and_served_without() {
 #[test]
 #[ignore = "run under strace by the test below"]
 fn child_trusts_nowait() {
-    assert!(FlatFs::open(tree::told_tree()).unwrap().nowait());
+    assert_eq!(FlatFs::open(tree::told_tree()).unwrap().foresight(), Foresight::Reads);
 }
 
 #[test]

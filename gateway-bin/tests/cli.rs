@@ -5,13 +5,14 @@
 #[path = "../../core/tests/tree/mod.rs"]
 mod tree;
 
-use std::fs;
+use std::fs::{self, File, FileTimes};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coldfront::Cid;
 use coldfront::unixfs::testing::{self, FilePlan};
@@ -470,4 +471,92 @@ fn a_bad_block_is_told_with_its_file_and_once() {
     }
     let line = gateway.says("bad copy");
     assert!(line.contains(&world.tree.path(&world.note).display().to_string()), "{line}");
+}
+
+// Killed.
+
+/// All that can be told of what lies at a path without reading it, the time of the last access included.
+fn trace(path: &Path) -> (u64, u32, u64, u64, [(i64, i64); 3]) {
+    let meta = path.symlink_metadata().unwrap();
+    let times = [
+        (meta.atime(), meta.atime_nsec()),
+        (meta.mtime(), meta.mtime_nsec()),
+        (meta.ctime(), meta.ctime_nsec()),
+    ];
+    (meta.ino(), meta.mode(), meta.nlink(), meta.len(), times)
+}
+
+/// Every path at and below a folder.
+fn every_path(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.to_path_buf()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        if path.is_dir() {
+            let mut inside: Vec<_> =
+                fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect();
+            inside.sort();
+            found.extend(inside);
+        }
+        next += 1;
+    }
+    found
+}
+
+fn hashes(paths: &[PathBuf]) -> Vec<Cid> {
+    let files = paths.iter().filter(|path| path.is_file());
+    files.map(|path| testing::cid_of(coldfront::block::RAW, &fs::read(path).unwrap())).collect()
+}
+
+/// Asks again and again until the server is gone; how many answers began.
+fn ask_until_it_is_gone(address: &str, path: &str) -> u32 {
+    let mut begun = 0;
+    while let Ok(mut stream) = TcpStream::connect(address) {
+        let sent = write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut first = [0; 12];
+        if sent.is_err() || stream.read_exact(&mut first).is_err() {
+            continue;
+        }
+        // Somebody else's server, on the port that is free again.
+        if first != *b"HTTP/1.1 200" {
+            break;
+        }
+        begun += 1;
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    }
+    begun
+}
+
+#[test]
+fn killed_under_load_it_leaves_the_archive_as_it_was_and_serves_at_once_again() {
+    let world = World::new();
+    let film = format!("/ipfs/{}?filename=film.bin", world.film);
+    let paths = every_path(world.tree.root().parent().unwrap());
+    let bytes = hashes(&paths);
+    // So long ago that a read would show, where the file system notes reads at all.
+    let long_ago = FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
+    paths.iter().for_each(|path| File::open(path).unwrap().set_times(long_ago).unwrap());
+    let before: Vec<_> = paths.iter().map(|path| trace(path)).collect();
+    for verify in ["off", "first-read", "always"] {
+        let started = Instant::now();
+        let mut gateway = world.serve(&["--verify", verify]);
+        assert!(gateway.get(&world.note()).ends_with("a note\n"));
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        let begun: u32 = std::thread::scope(|scope| {
+            let ask = || ask_until_it_is_gone(&gateway.address, &film);
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            std::thread::sleep(Duration::from_millis(300));
+            Command::new("kill").args(["-9", &gateway.child.id().to_string()]).status().unwrap();
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        assert!(begun > 0, "nothing was under way");
+        assert_eq!(gateway.wait().code(), None, "it ended by the signal");
+    }
+    let after: Vec<_> = paths.iter().map(|path| trace(path)).collect();
+    for ((path, before), after) in paths.iter().zip(&before).zip(&after) {
+        assert_eq!(before, after, "{}", path.display());
+    }
+    assert_eq!(every_path(world.tree.root().parent().unwrap()), paths);
+    assert_eq!(hashes(&paths), bytes);
+    let gateway = world.serve(&["--verify", "always"]);
+    assert!(gateway.get(&world.note()).ends_with("a note\n"));
 }

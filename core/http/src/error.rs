@@ -91,11 +91,13 @@ impl From<ReadError> for Failure {
                 what,
                 "ask for the block itself with ?format=raw",
             ),
-            ReadError::NotAFile(_) | ReadError::Undecodable { .. } => Failure::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                what,
-                "the content was written wrongly; other paths are not affected",
-            ),
+            ReadError::NotAFile(_) | ReadError::BadLink { .. } | ReadError::Undecodable { .. } => {
+                Failure::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    what,
+                    "the content was written wrongly; other paths are not affected",
+                )
+            }
             ReadError::Store(error) => store(&error, what),
             other => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, other.to_string(), ""),
         }
@@ -116,7 +118,11 @@ fn store(error: &StoreError, what: String) -> Failure {
     let told = match error {
         StoreError::Corrupt { cid, .. } => format!("the stored copy of block {cid} is damaged"),
         StoreError::UnknownHash { cid, code } => {
-            format!("block {cid} uses hash function 0x{code:x}, which this server cannot verify")
+            return Failure::new(
+                StatusCode::NOT_IMPLEMENTED,
+                format!("block {cid} uses hash function 0x{code:x}, which is not verified here"),
+                "a server that does not verify what it reads can serve it",
+            );
         }
         StoreError::TooLarge { cid, len, .. } => {
             format!("block {cid} has {len} bytes, too many to be read whole")

@@ -5,11 +5,12 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coldfront::store::archive::Archive;
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
-use coldfront::{Block, BlockSource, Cid, Located, Repo, RepoOptions, StoreError};
+use coldfront::{Block, BlockSource, Cid, Located, Repo, RepoOptions, StoreError, Verify};
 use common::tree::{self, Tree};
 use common::{Response, Server, ipfs, limits};
 
@@ -18,6 +19,8 @@ use common::{Response, Server, ipfs, limits};
 struct Counting {
     archive: Archive,
     asked: Mutex<BTreeMap<Vec<u8>, usize>>,
+    /// Those of them that were asked for their length alone.
+    sized: AtomicUsize,
 }
 
 impl Counting {
@@ -39,6 +42,7 @@ impl BlockSource for Counting {
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         self.count(cid);
+        self.sized.fetch_add(1, Ordering::Relaxed);
         self.archive.size(cid)
     }
 }
@@ -59,6 +63,10 @@ const DEPTH: usize = 4;
 
 impl World {
     fn new(leaf: LeafForm) -> Self {
+        World::verified(leaf, Verify::Off)
+    }
+
+    fn verified(leaf: LeafForm, verify: Verify) -> Self {
         let tree = Tree::new();
         let put = &mut |block: Block| tree.put(&block);
         let content = tree::content(5 << 20, 7);
@@ -70,9 +78,10 @@ impl World {
         let source = Arc::new(Counting {
             archive: Archive::open(&tree.options()).unwrap(),
             asked: Mutex::default(),
+            sized: AtomicUsize::new(0),
         });
         let sources = [("counted".to_owned(), source.clone() as Arc<dyn BlockSource>)];
-        let repo = Repo::from_sources(sources, &RepoOptions::default());
+        let repo = Repo::from_sources(sources, &RepoOptions { verify, ..RepoOptions::default() });
         let deep = format!("{}/d1/d2/d3/film.mp4", ipfs(&folder.cid));
         World {
             // What is read ahead is read on top of what an answer needs.
@@ -212,6 +221,44 @@ fn a_raw_block_costs_itself() {
     let raw = world.ask("GET", &format!("{}?format=raw", ipfs(&world.film.cid)), &[]);
     assert_eq!(raw.status, 200);
     assert_eq!(world.taken(), 1);
+}
+
+#[test]
+fn a_raw_block_at_the_end_of_a_path_costs_its_parents_and_itself_once() {
+    for verify in tree::POLICIES {
+        let world = World::verified(LeafForm::PbFile, verify);
+        let raw = world.ask("GET", &format!("{}?format=raw", world.deep), &[]);
+        assert_eq!(raw.status, 200);
+        assert_eq!(testing::cid_of(world.film.cid.codec(), &raw.body), world.film.cid);
+        assert_eq!(world.taken(), DEPTH + 1, "{verify:?}");
+        let accept = [("Accept", "application/vnd.ipld.raw")];
+        let world = World::verified(LeafForm::PbFile, verify);
+        assert!(world.ask("GET", &world.deep, &accept).body == raw.body);
+        assert_eq!(world.taken(), DEPTH + 1, "{verify:?}");
+    }
+}
+
+#[test]
+fn head_of_a_raw_block_is_a_stat_of_it_unless_blocks_are_verified() {
+    for (verify, hashed, sized) in
+        [(Verify::Off, 0, 1), (Verify::FirstRead, 1, 0), (Verify::Always, 1, 0)]
+    {
+        let world = World::verified(LeafForm::Raw, verify);
+        let root = format!("{}?format=raw", ipfs(&world.film.cid));
+        let head = world.ask("HEAD", &root, &[]);
+        assert_eq!(world.taken(), 1, "{verify:?}");
+        let stats = world.server.gateway.repo().stats();
+        assert_eq!((stats.tiers.hashed, stats.decoded), (hashed, 0), "{verify:?}");
+        assert_eq!(world.source.sized.load(Ordering::Relaxed), sized, "{verify:?}");
+        let get = world.ask("GET", &root, &[]);
+        assert_eq!(head.described(), get.described());
+        assert_eq!(head.expect("content-length"), get.body.len().to_string());
+    }
+    let world = World::new(LeafForm::Raw);
+    let end = world.ask("HEAD", &format!("{}?format=raw", world.deep), &[]);
+    assert_eq!(end.status, 200);
+    assert_eq!((world.taken(), world.source.sized.load(Ordering::Relaxed)), (DEPTH + 1, 1));
+    assert_eq!(world.server.gateway.repo().stats().decoded, DEPTH as u64);
 }
 
 #[test]

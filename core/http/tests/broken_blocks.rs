@@ -7,10 +7,13 @@ mod common;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use coldfront::block::{DAG_PB, RAW};
+use coldfront::unixfs::dag_pb::{self, PbLink};
+use coldfront::unixfs::data::{DataType, UnixFsData};
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
 use coldfront::{Block, Cid, Verify};
 use common::tree::{self, POLICIES, Tree};
@@ -209,6 +212,25 @@ fn changed_bytes_are_never_served_when_reads_are_verified() {
 }
 
 #[test]
+fn a_hash_function_that_nobody_computes_is_501_where_blocks_are_verified_and_no_fault() {
+    let tree = Tree::new();
+    // Murmur3, which is no hash function to name content by.
+    let name: Cid = "f015522147777777777777777777777777777777777777777".parse().unwrap();
+    tree.put_as(&name.hash().to_bytes(), b"who knows\n");
+    for verify in POLICIES {
+        let server = Server::start(tree.repo(verify), limits());
+        let answer = server.get(&ipfs(&name));
+        if verify == Verify::Off {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "who knows\n"));
+            continue;
+        }
+        assert_eq!(answer.status, 501, "{}", answer.text());
+        assert!(answer.text().contains("0x22"), "{}", answer.text());
+        assert_eq!(server.gateway.repo().stats().tiers.faults, 0);
+    }
+}
+
+#[test]
 fn bytes_that_change_after_they_were_verified_are_not_served_either() {
     for verify in [Verify::FirstRead, Verify::Always] {
         let world = World::new(LeafForm::Raw);
@@ -239,6 +261,31 @@ fn a_node_on_the_way_that_is_not_right_is_a_status() {
 }
 
 #[test]
+fn a_flipped_link_on_the_way_is_a_damaged_block_and_not_a_miss() {
+    for verify in POLICIES {
+        let world = World::new(LeafForm::Raw);
+        let path = world.tree.path(&world.folder.cid);
+        let bytes = fs::read(&path).unwrap();
+        let digest = world.film.cid.hash().digest();
+        let at = bytes.windows(digest.len()).position(|part| part == digest).unwrap();
+        tree::flip(&path, 8 * at);
+        let server = world.server(verify);
+        for query in ["", "?format=raw"] {
+            let answer = server.get(&format!("{}{query}", world.target()));
+            world.assert_refused(&answer, 500);
+            assert!(answer.text().contains(&world.folder.cid.to_string()), "{}", answer.text());
+        }
+        // Once it is known to be damaged, no name below it is said not to be there.
+        let nowhere = format!("{}/nowhere", ipfs(&world.folder.cid));
+        world.assert_refused(&server.get(&nowhere), 500);
+        // Another archive holds the folder as it was.
+        let good = World::new(LeafForm::Raw);
+        let server = Server::start(tree::open([&world.tree, &good.tree], verify), limits());
+        assert!(server.get(&world.target()).body == good.content);
+    }
+}
+
+#[test]
 fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
     for verify in POLICIES {
         for damage in SEEN_ALWAYS {
@@ -252,6 +299,34 @@ fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
             assert!(answer.status == 200 && answer.body == good.content, "{damage:?} {verify:?}");
         }
     }
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_a_row_of_its_listing_and_the_rest_follows() {
+    let tree = Tree::new();
+    let note = testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block));
+    // An identity CID of 200 bytes, longer than Kubo allows.
+    let odd = [&[0x01, 0x55, 0x00, 0xc8, 0x01][..], &[0; 200]].concat();
+    let good = note.cid.to_bytes();
+    let names = [(&good, "first"), (&odd, "it is <odd>"), (&good, "last")];
+    let links = names.map(|(cid, name)| PbLink { cid, name: Some(name.as_bytes()), tsize: None });
+    let data = UnixFsData::new(DataType::Directory).encode([]);
+    let root = dag_pb::encode(links, Some(&data));
+    let root = Block::verified(testing::cid_of(DAG_PB, &root), root.into()).unwrap();
+    tree.put(&root);
+    let server = Server::over(&tree);
+    let page = server.get(&format!("{}/", ipfs(root.cid())));
+    let text = page.text();
+    assert_eq!(page.status, 200);
+    let at = |part: &str| common::find(&page.body, part.as_bytes()).unwrap_or(usize::MAX);
+    assert!(at(">first</a>") < at(">it is &lt;odd&gt;</th>"), "{text}");
+    assert!(at(">it is &lt;odd&gt;</th>") < at(">last</a>"), "{text}");
+    assert!(text.contains("a digest of 200 bytes") && text.contains("3 entries"), "{text}");
+    let below = server.get(&format!("{}/it%20is%20%3Codd%3E", ipfs(root.cid())));
+    assert_eq!(below.status, 500);
+    assert!(
+        below.text().contains("\"it is <odd>\"") && below.text().contains(&root.cid().to_string())
+    );
 }
 
 #[test]
@@ -318,4 +393,73 @@ fn an_archive_that_goes_away_under_an_answer_cuts_it() {
     let came = client.take(world.content.len());
     assert!(came.is_err() || came.is_ok_and(|came| came == world.content));
     assert_eq!(server.get(&world.target()).status, 503);
+}
+
+// Blocks that a plain user may not read. Root may read everything, so these run as somebody else.
+
+#[test]
+#[ignore = "the test below runs it as a plain user"]
+fn child_may_not_read_some_blocks() {
+    for verify in POLICIES {
+        let (shut, open) = (World::new(LeafForm::Raw), World::new(LeafForm::Raw));
+        let forbid = |cid: &Cid| {
+            let path = shut.tree.path(cid);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+            assert!(fs::read(&path).is_err(), "this user may read everything");
+        };
+        let server = shut.server(verify);
+        forbid(&shut.leaves[0]);
+        forbid(&shut.leaves[9]);
+        shut.assert_refused(&server.get(&shut.target()), 500);
+        let inside = [("Range", "bytes=900005-900009")];
+        shut.assert_refused(&server.client().get_with(&shut.target(), &inside), 500);
+        let raw = format!("{}?format=raw", ipfs(&shut.leaves[9]));
+        shut.assert_refused(&server.get(&raw), 500);
+        let beside = server.client().get_with(&shut.target(), &[("Range", "bytes=200000-200009")]);
+        assert_eq!((beside.status, &beside.body[..]), (206, &shut.content[200_000..200_010]));
+        let told = server.gateway.repo().take_faults();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for fault in told {
+            assert!(fault.reason.contains("may not be read by this user"), "{fault:?}");
+            assert!(fault.reason.contains(&shut.tree.path(&fault.cid).display().to_string()));
+        }
+        // A node on the way as well.
+        forbid(&shut.folder.cid);
+        shut.assert_refused(&shut.server(verify).get(&shut.target()), 500);
+        shut.assert_serves(&server);
+        // Another archive may be read.
+        let both = Server::start(tree::open([&shut.tree, &open.tree], verify), limits());
+        assert!(both.get(&shut.target()).body == shut.content, "{verify:?}");
+        assert_eq!(both.gateway.repo().take_faults().len(), 3);
+    }
+}
+
+#[test]
+fn a_block_that_the_server_s_user_may_not_read_is_500_or_answered_from_another_archive() {
+    if Tree::new().root().metadata().unwrap().uid() != 0 {
+        child_may_not_read_some_blocks();
+        return;
+    }
+    if !Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: root needs setpriv (util-linux) to become a plain user");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = dir.path().join("test-binary");
+    // Another process copies: a descriptor of our own, open for writing, could be inherited by a child
+    // that another test starts at this moment, and a file open for writing cannot be executed.
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(std::env::current_exe().unwrap()).arg(&binary);
+    assert!(install.status().unwrap().success());
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&binary)
+        .args(["--exact", "child_may_not_read_some_blocks", "--ignored", "--nocapture"])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

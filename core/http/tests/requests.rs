@@ -250,6 +250,50 @@ fn a_raw_block_below_a_path_is_that_of_its_end() {
 }
 
 #[test]
+fn a_raw_block_below_a_path_may_have_any_codec() {
+    const UNKNOWN: u64 = 0x0030_0539;
+    let tree = Tree::new();
+    for codec in [coldfront::block::DAG_CBOR, UNKNOWN] {
+        // Says nothing in dag-cbor either: the bytes are not looked at.
+        let data = b"\xFFnot dag-cbor";
+        let end = Block::verified(testing::cid_of(codec, data), data.to_vec().into()).unwrap();
+        tree.put(&end);
+        let made = Made { cid: *end.cid(), size: 0, tsize: 0 };
+        let folder = testing::directory([("end", made)], &mut |block| tree.put(&block));
+        let server = Server::over(&tree);
+        let target = format!("{}/end", ipfs(&folder.cid));
+        assert_error(&server.get(&target), 501, "?format=raw");
+        let by_accept = [("Accept", "application/vnd.ipld.raw")];
+        let mut client = server.client();
+        for raw in [
+            client.get(&format!("{target}?format=raw")),
+            client.get_with(&target, &by_accept),
+            client.get(&format!("{}?format=raw", ipfs(end.cid()))),
+        ] {
+            assert_eq!((raw.status, raw.body.as_slice()), (200, &data[..]));
+            assert_eq!(raw.expect("etag"), format!("\"{}.raw\"", end.cid()));
+        }
+        let part = client.get_with(&format!("{target}?format=raw"), &[("Range", "bytes=1-3")]);
+        assert_eq!((part.status, part.body.as_slice()), (206, &b"not"[..]));
+        assert_eq!(part.expect("x-ipfs-roots"), format!("{},{}", folder.cid, end.cid()));
+        let head = client.head(&format!("{target}?format=raw"));
+        assert_eq!((head.status, head.expect("content-length")), (200, "13"));
+    }
+}
+
+#[test]
+fn a_raw_block_that_is_not_held_is_404_by_the_cid_that_was_asked_for() {
+    let world = World::new();
+    let gone = testing::cid_of(coldfront::block::DAG_PB, b"nowhere");
+    let target = format!("{}?format=raw", ipfs(&gone));
+    assert_error(&world.server.get(&target), 404, &gone.to_string());
+    assert_eq!(world.server.client().head(&target).status, 404);
+    let only_if_cached = [("Cache-Control", "only-if-cached")];
+    let answer = world.server.client().get_with(&target, &only_if_cached);
+    assert_eq!((answer.status, answer.body.len()), (412, 0));
+}
+
+#[test]
 fn a_format_that_is_not_served_is_406_and_an_unknown_type_in_accept_is_no_wish() {
     let world = World::new();
     assert_error(&world.get("note.txt?format=car"), 406, "?format=raw");
@@ -344,6 +388,17 @@ fn a_time_of_change_is_told_and_asked_for_where_the_file_has_one() {
     assert_eq!(since.status, 304);
     let unmodified = [("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
     assert_eq!(server.client().get_with(&target, &unmodified).status, 412);
+}
+
+/// As in boxo: the page is made here, and may look different tomorrow.
+#[test]
+fn a_listing_has_no_time_of_change_even_where_its_directory_has_one() {
+    let (golden, server) = common::golden_server();
+    let target = format!("{}/inner/", ipfs(&golden.cid("mode-mtime")));
+    let page = server.get(&target);
+    assert_eq!((page.status, page.header("last-modified")), (200, None));
+    let since = [("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")];
+    assert_eq!(server.client().get_with(&target, &since).status, 200);
 }
 
 // Ranges.

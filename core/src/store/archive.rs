@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldfront_flatfs::{BlockFile, FlatFs, Key};
+use coldfront_flatfs::{BlockFile, FlatFs, Foresight, Key};
 
 use crate::block::{Block, Cid, DAG_CBOR, DAG_PB, MAX_BLOCK_LEN, MultihashBytes, RAW};
 use crate::error::StoreError;
@@ -39,6 +39,8 @@ impl ArchiveOptions {
 pub struct Archive {
     tree: FlatFs,
     mixed: bool,
+    /// Cleared only by tests.
+    foresight: bool,
 }
 
 impl Archive {
@@ -51,7 +53,7 @@ impl Archive {
         let is_repository =
             !options.path.join("SHARDING").exists() && blocks.join("SHARDING").exists();
         let root = if is_repository { &blocks } else { &options.path };
-        Ok(Archive { tree: FlatFs::open(root)?, mixed: options.mixed })
+        Ok(Archive { tree: FlatFs::open(root)?, mixed: options.mixed, foresight: true })
     }
 
     /// The flatfs root, as an absolute path.
@@ -59,14 +61,24 @@ impl Archive {
         self.tree.root()
     }
 
-    /// Whether its file system can be read without waiting (`RWF_NOWAIT`). Where it cannot, every
+    /// Whether its file system can tell what is read without waiting. Where it cannot, every
     /// read takes the slower road through threads that may wait.
     pub fn reads_without_waiting(&self) -> bool {
-        self.tree.nowait()
+        self.foresight() != Foresight::Nothing
+    }
+
+    /// As if its file system could tell nothing of what it caches, like ZFS: for tests of the slower road.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn without_foresight(self) -> Self {
+        Archive { foresight: false, ..self }
+    }
+
+    fn foresight(&self) -> Foresight {
+        if self.foresight { self.tree.foresight() } else { Foresight::Nothing }
     }
 
     fn located(&self, cid: &Cid, file: BlockFile) -> Located {
-        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(cid, file, self.tree.nowait()))))
+        Located::Extent(Extent::whole(Arc::new(OpenBlock::new(cid, file, self.foresight()))))
     }
 
     /// Tries the multihash and, in a mixed archive, the older names, until one is held.
@@ -80,8 +92,7 @@ impl Archive {
             return Ok(Some(found));
         }
         if self.mixed {
-            for codec in older_codecs(cid.codec()) {
-                let name = Cid::new_v1(codec, *cid.hash()).to_bytes();
+            for name in older_names(cid) {
                 if let Some(found) = look(Key::new(&name))? {
                     return Ok(Some(found));
                 }
@@ -91,11 +102,13 @@ impl Archive {
     }
 }
 
-/// The codecs under which an older repository may have named a block: the one it is asked by first,
-/// then those that such repositories held. (CIDv0 names are the multihash itself.)
-fn older_codecs(asked: u64) -> impl Iterator<Item = u64> {
+/// The names under which an older repository may hold a block: by the codec it is asked for with first,
+/// then by those that such repositories held. (CIDv0 names are the multihash itself.)
+fn older_names(cid: &Cid) -> impl Iterator<Item = Vec<u8>> {
+    let (asked, hash) = (cid.codec(), *cid.hash());
     let others = [RAW, DAG_PB, DAG_CBOR].into_iter().filter(move |codec| *codec != asked);
-    std::iter::once(asked).chain(others)
+    let codecs = std::iter::once(asked).chain(others);
+    codecs.map(move |codec| Cid::new_v1(codec, hash).to_bytes())
 }
 
 impl BlockSource for Archive {
@@ -113,6 +126,16 @@ impl BlockSource for Archive {
         let multihash = MultihashBytes::of(cid);
         let file = self.tree.open_block_now(Key::new(multihash.as_slice()))?;
         Some(self.located(cid, file))
+    }
+
+    fn gives_extents(&self) -> bool {
+        true
+    }
+
+    fn lacks_now(&self, cid: &Cid) -> bool {
+        let multihash = MultihashBytes::of(cid);
+        let lacks = |name: &[u8]| self.tree.lacks_block_now(Key::new(name));
+        lacks(multihash.as_slice()) && (!self.mixed || older_names(cid).all(|name| lacks(&name)))
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {

@@ -6,6 +6,8 @@
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
+use coldfront_flatfs::Foresight;
+
 use crate::error::StoreError;
 use crate::store::open_files::OpenBlock;
 
@@ -17,12 +19,14 @@ pub struct Extent {
     block: Arc<OpenBlock>,
     offset: u64,
     len: u64,
+    /// The page cache held all of it when it was last asked.
+    cached: bool,
 }
 
 impl Extent {
     pub(crate) fn whole(block: Arc<OpenBlock>) -> Self {
         let (offset, len) = (block.start(), block.len());
-        Extent { block, offset, len }
+        Extent { block, offset, len, cached: false }
     }
 
     pub(crate) fn block(&self) -> &Arc<OpenBlock> {
@@ -33,7 +37,7 @@ impl Extent {
     pub(crate) fn part(&self, skip: u64, len: u64) -> Self {
         let skip = skip.min(self.len);
         let len = len.min(self.len - skip);
-        Extent { block: self.block.clone(), offset: self.offset + skip, len }
+        Extent { offset: self.offset + skip, len, ..self.clone() }
     }
 
     /// Bytes still to be read.
@@ -53,7 +57,7 @@ impl Extent {
 
     /// Whether [`Extent::read_now`] can ever succeed on the file's file system.
     pub fn reads_without_waiting(&self) -> bool {
-        self.block.nowait()
+        self.block.foresight() != Foresight::Nothing
     }
 
     /// The inode of the file: on most file systems its order is the order on disk. No system call.
@@ -63,19 +67,43 @@ impl Extent {
 
     /// Reads the next bytes if the page cache holds them; never waits for a disk.
     ///
-    /// `None` means that it would have waited, or that the file system cannot tell
-    /// (`preadv2(RWF_NOWAIT)`): call [`Extent::read`] where waiting is allowed. May read less than
-    /// `buf` holds. One system call.
+    /// `None` means that it would have waited, or that nobody can tell: call [`Extent::read`] where waiting is
+    /// allowed. May read less than `buf` holds. One system call, and one for the extent as a whole
+    /// (`cachestat`): what is known not to be cached is not asked for, as even a read that must not wait
+    /// would start the disk on it, and hold this thread while the disk's queue is full. On file systems that refuse
+    /// `preadv2(RWF_NOWAIT)` a bare read of what is cached takes its place.
     pub fn read_now(&mut self, buf: &mut [u8]) -> Result<Option<usize>, StoreError> {
-        if !self.block.nowait() {
-            return Ok(None);
-        }
         let buf = clip(buf, self.len);
-        match self.block.file().read_now(buf, self.offset) {
+        let foresight = self.block.foresight();
+        let cached = match foresight {
+            Foresight::Nothing => Some(false),
+            Foresight::Reads if self.cached => Some(true),
+            // Where the read itself cannot tell, each piece is asked for: pages may go while a client takes its time.
+            Foresight::Reads | Foresight::Pages => self.find_cached(buf.len() as u64),
+        };
+        let file = self.block.file();
+        let read = match (cached, foresight) {
+            (Some(true) | None, Foresight::Reads) => file.read_now(buf, self.offset),
+            (Some(true), _) => file.read_at(buf, self.offset).map(Some),
+            (Some(false) | None, _) => Ok(None),
+        };
+        match read {
             Ok(Some(n)) => self.consume(n, buf.len()).map(Some),
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.cached = false;
+                Ok(None)
+            }
             Err(source) => Err(self.failed(source)),
         }
+    }
+
+    /// Asks whether the page cache holds all of the extent, or else its first `len` bytes.
+    fn find_cached(&mut self, len: u64) -> Option<bool> {
+        self.cached = self.block.file().is_cached(self.offset, self.len)?;
+        if self.cached || len >= self.len {
+            return Some(self.cached);
+        }
+        self.block.file().is_cached(self.offset, len)
     }
 
     /// Reads the next bytes, waiting for the disk. May read less than `buf` holds. One system call.

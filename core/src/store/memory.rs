@@ -53,6 +53,10 @@ impl BlockSource for Memory {
         Ok(self.data(cid).map(Located::Bytes))
     }
 
+    fn lacks_now(&self, cid: &Cid) -> bool {
+        self.data(cid).is_none()
+    }
+
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.data(cid).map(|data| data.len() as u64))
     }

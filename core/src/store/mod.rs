@@ -17,6 +17,7 @@ mod extent;
 mod faults;
 pub mod memory;
 pub(crate) mod open_files;
+mod suspects;
 pub mod tiers;
 mod verified;
 
@@ -47,6 +48,18 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     /// where waiting is allowed. For an archive: one open of a path that the kernel has in memory.
     fn locate_now(&self, _cid: &Cid) -> Option<Located> {
         None
+    }
+
+    /// Whether the block is surely not held here, known without a disk. `false` says nothing. A source that
+    /// stands before others has to be able to tell: where it cannot, no block of those behind it is found
+    /// without waiting.
+    fn lacks_now(&self, _cid: &Cid) -> bool {
+        false
+    }
+
+    /// Whether [`BlockSource::locate`] always answers with extents, never with bytes in memory.
+    fn gives_extents(&self) -> bool {
+        false
     }
 
     /// The block's length in bytes, or `None` when it is not held. One stat for a file; reads none of it.

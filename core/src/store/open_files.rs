@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use coldfront_flatfs::BlockFile;
+use coldfront_flatfs::{BlockFile, Foresight};
 use quick_cache::sync::Cache;
 
 use crate::block::Cid;
@@ -21,7 +21,7 @@ pub(crate) struct OpenBlock {
     /// Where the block begins in the file.
     start: u64,
     len: u64,
-    nowait: bool,
+    foresight: Foresight,
     /// What the first bytes of a dag-pb block say about it; decided once.
     head: OnceLock<Head>,
     /// The state of the file when its bytes were found to hash to the CID; 0 when they never were.
@@ -34,9 +34,9 @@ pub(crate) struct OpenBlock {
 
 impl OpenBlock {
     /// A block that is a file of its own.
-    pub(crate) fn new(cid: &Cid, file: BlockFile, nowait: bool) -> Self {
+    pub(crate) fn new(cid: &Cid, file: BlockFile, foresight: Foresight) -> Self {
         let len = file.len();
-        Self::within(cid, Arc::new(file), 0..len, nowait)
+        Self::within(cid, Arc::new(file), 0..len, foresight)
     }
 
     /// A block that is a part of a file.
@@ -44,14 +44,14 @@ impl OpenBlock {
         cid: &Cid,
         file: Arc<BlockFile>,
         range: std::ops::Range<u64>,
-        nowait: bool,
+        foresight: Foresight,
     ) -> Self {
         OpenBlock {
             cid: *cid,
             file,
             start: range.start,
             len: range.end.saturating_sub(range.start),
-            nowait,
+            foresight,
             head: OnceLock::new(),
             verified: AtomicU64::new(0),
             used: AtomicU32::new(0),
@@ -77,8 +77,8 @@ impl OpenBlock {
         self.len
     }
 
-    pub(crate) fn nowait(&self) -> bool {
-        self.nowait
+    pub(crate) fn foresight(&self) -> Foresight {
+        self.foresight
     }
 
     pub(crate) fn path(&self) -> String {

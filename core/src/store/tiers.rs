@@ -13,6 +13,7 @@ use crate::block::{self, Cid, MAX_BLOCK_LEN, MultihashBytes};
 use crate::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::open_files::{OpenBlock, OpenFiles};
+use crate::store::suspects::Suspects;
 use crate::store::verified::Verified;
 use crate::store::{BlockSource, Extent, Fault, Located};
 
@@ -60,6 +61,7 @@ pub struct Tiers {
     verify: Verify,
     files: OpenFiles,
     verified: Verified,
+    suspects: Suspects,
     faults: Faults,
     hashed: AtomicU64,
     located: AtomicU64,
@@ -91,10 +93,16 @@ impl Tiers {
             verify,
             files: OpenFiles::new(limits.open_files.max(1)),
             verified: Verified::new(limits.verified_blocks.max(1)),
+            suspects: Suspects::default(),
             faults: Faults::default(),
             hashed: AtomicU64::new(0),
             located: AtomicU64::new(0),
         }
+    }
+
+    /// Whether blocks are hashed before they are used.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verify != Verify::Off
     }
 
     /// Finds a block, from the first tier that holds a good copy. `None`: no tier holds it.
@@ -105,6 +113,31 @@ impl Tiers {
         self.locate_by(self.verify, cid)
     }
 
+    /// Hashes the copy of a block that was read and believed, because what it says may not be so: it names
+    /// a block that is in no tier. Gives a sound copy where it may be another than the one that was read:
+    /// `None` means that the latter is known to be sound, or that nobody can know.
+    ///
+    /// A bad copy is reported, and avoided from now on where another tier has a good one; where none has,
+    /// the error says so. Costs nothing where blocks are verified anyway; else an open, and a read and a
+    /// hash once for each state of the file.
+    pub(crate) fn audit(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        if self.verify != Verify::Off || block::identity_bytes(cid).is_some() {
+            return Ok(None);
+        }
+        let key = MultihashBytes::of(cid);
+        let (found, was_bad) = self
+            .first_good(cid, |tier| self.locate_in(tier, Verify::FirstRead, cid, key.as_slice()));
+        if was_bad {
+            self.files.remove(key.as_slice());
+            self.suspects.insert(key.as_slice());
+        }
+        match found {
+            Ok(Some(Located::Extent(_))) if !was_bad => Ok(None),
+            Err(StoreError::UnknownHash { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
     /// Finds a block whose copy was met and is not what it should be: cut short, not to be decoded, of
     /// another length than its parent says. Whatever the policy, only a copy that hashes to the CID is
     /// given, as bytes; so a good copy in another tier answers, and a bad one is reported. One whole
@@ -113,11 +146,33 @@ impl Tiers {
         self.locate_by(Verify::Always, cid)
     }
 
+    /// Finds where a block lies to have it read into the page cache: nothing of it is given to anybody, so nothing is
+    /// checked and no fault is counted. An empty leaf is no leaf. One open.
+    pub(crate) fn locate_unverified(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        if let Some(bytes) = block::identity_bytes(cid) {
+            return Ok(Some(Located::Bytes(bytes)));
+        }
+        let key = MultihashBytes::of(cid);
+        if let Some(open) = self.files.get(key.as_slice()) {
+            return Ok(Some(Located::Extent(Extent::whole(open))));
+        }
+        for tier in &self.tiers {
+            let Some(found) = tier.source.locate(cid)? else { continue };
+            if let Located::Extent(extent) = &found {
+                self.files.insert(key.as_slice(), extent.block().clone());
+            }
+            return Ok(Some(found));
+        }
+        Ok(None)
+    }
+
     fn locate_by(&self, policy: Verify, cid: &Cid) -> Result<Option<Located>, StoreError> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Ok(Some(Located::Bytes(bytes)));
         }
         let key = MultihashBytes::of(cid);
+        let suspected = self.suspects.contains(key.as_slice());
+        let policy = if suspected { Verify::Always } else { policy };
         if let Some(open) = self.files.get(key.as_slice()) {
             match self.check(policy, cid, Located::Extent(Extent::whole(open)), "an open file") {
                 Ok(good) => return Ok(Some(good)),
@@ -126,15 +181,19 @@ impl Tiers {
             }
         }
         let locate =
-            || self.first_of(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
-        match locate() {
+            || self.first_good(cid, |tier| self.locate_in(tier, policy, cid, key.as_slice()));
+        let (found, was_bad) = match locate() {
             // The handles are ours: files held open only because they may be read again make room.
-            Err(error) if error.is_out_of_files() => {
+            (Err(error), _) if error.is_out_of_files() => {
                 self.files.clear();
                 locate()
             }
             answer => answer,
+        };
+        if suspected && !was_bad && matches!(found, Ok(Some(_))) {
+            self.suspects.remove(key.as_slice());
         }
+        found
     }
 
     /// The first tier's answer that is one. When there is none: the first error, but rather one that
@@ -144,13 +203,24 @@ impl Tiers {
         cid: &Cid,
         ask: impl Fn(&Tier) -> Result<Option<T>, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        self.first_good(cid, ask).0
+    }
+
+    /// The same, and whether a bad copy was met on the way.
+    fn first_good<T>(
+        &self,
+        cid: &Cid,
+        ask: impl Fn(&Tier) -> Result<Option<T>, StoreError>,
+    ) -> (Result<Option<T>, StoreError>, bool) {
         let mut worst: Option<StoreError> = None;
+        let mut was_bad = false;
         for tier in &self.tiers {
             match ask(tier) {
-                Ok(Some(answer)) => return Ok(Some(answer)),
+                Ok(Some(answer)) => return (Ok(Some(answer)), was_bad),
                 Ok(None) => {}
                 Err(error) => {
                     self.report(tier, cid, &error);
+                    was_bad |= error.is_fault();
                     if worst.as_ref().is_none_or(|e| !e.is_unavailable() && error.is_unavailable())
                     {
                         worst = Some(error);
@@ -158,7 +228,7 @@ impl Tiers {
                 }
             }
         }
-        worst.map_or(Ok(None), Err)
+        (worst.map_or(Ok(None), Err), was_bad)
     }
 
     fn locate_in(
@@ -182,7 +252,8 @@ impl Tiers {
     }
 
     /// Finds a block without waiting: its file is open, or can be opened without a disk, and the policy
-    /// has nothing left to check. `None` says nothing about the block.
+    /// has nothing left to check. `None` says nothing about the block. Like [`Tiers::locate`], it gives the
+    /// copy of the first tier that holds the block.
     pub fn locate_now(&self, cid: &Cid) -> Option<Located> {
         if let Some(bytes) = block::identity_bytes(cid) {
             return Some(Located::Bytes(bytes));
@@ -191,6 +262,9 @@ impl Tiers {
             return None;
         }
         let key = MultihashBytes::of(cid);
+        if self.suspects.contains(key.as_slice()) {
+            return None;
+        }
         let open = match self.files.get(key.as_slice()) {
             Some(open) => open,
             None => self.open_now(cid, key.as_slice())?,
@@ -199,9 +273,18 @@ impl Tiers {
         sound.then(|| Located::Extent(Extent::whole(open)))
     }
 
-    /// Opens a file that no disk is needed for. Which tier has it makes no difference to its bytes.
+    /// Opens a file that no disk is needed for, in the first tier that may hold the block: what is odd about
+    /// the copy there is seen and told by whoever may wait, and not passed over.
     fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Arc<OpenBlock>> {
-        let found = self.tiers.iter().find_map(|tier| tier.source.locate_now(cid))?;
+        let mut tiers = self.tiers.iter();
+        let found = loop {
+            let tier = tiers.next()?;
+            match tier.source.locate_now(cid) {
+                Some(found) => break found,
+                None if tiers.len() > 0 && tier.source.lacks_now(cid) => {}
+                None => return None,
+            }
+        };
         let Located::Extent(extent) = found else { return None };
         // Empty files are checked, and that is for `locate`.
         if extent.is_empty() {
@@ -241,17 +324,24 @@ impl Tiers {
         self.files.remove(MultihashBytes::of(cid).as_slice());
     }
 
-    /// To be called when reading an extent failed: counts the fault and closes the file, so that the
-    /// next reader opens what lies there by then.
+    /// To be called when reading an extent failed: counts the fault and closes the file. From now on the
+    /// block is hashed whenever it is read, so the next reader is given a copy that can be read to its end,
+    /// from another tier where it must be.
     pub(crate) fn failed(&self, extent: &Extent, error: &StoreError) {
         let cid = extent.block().cid();
         self.close(cid);
+        self.suspects.insert(MultihashBytes::of(cid).as_slice());
         self.faults.report(&extent.path(), cid, error);
     }
 
     /// Closes files that nobody read in the last `seconds`.
     pub fn close_idle(&self, seconds: u32) {
         self.files.close_idle(seconds);
+    }
+
+    /// Whether a located block may come as bytes in memory: to be verified, or from a source that has no files.
+    pub fn may_hold_blocks_in_memory(&self) -> bool {
+        self.verify != Verify::Off || self.tiers.iter().any(|tier| !tier.source.gives_extents())
     }
 
     /// Asks every tier whether it answers at all; what does not is named. One stat for an archive.
@@ -348,9 +438,9 @@ impl Tiers {
         block::verify(cid, data, place)
     }
 
-    /// Counts and queues a bad copy; an archive that is away as a whole is no fault of a block.
+    /// Counts and queues a bad copy.
     fn report(&self, tier: &Tier, cid: &Cid, error: &StoreError) {
-        if !error.is_unavailable() {
+        if error.is_fault() {
             self.faults.report(&tier.name, cid, error);
         }
     }

@@ -175,12 +175,24 @@ pub(crate) fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
     if let [0x12, 0x20, _, ..] = bytes {
         return bytes.get(..V0_LEN);
     }
-    let (version, rest) = shortest_varint(bytes)?;
+    let (digest_len, rest) = before_digest(bytes)?;
+    let tail = rest.get(usize::try_from(digest_len).ok()?..)?;
+    bytes.get(..bytes.len() - tail.len())
+}
+
+/// The length that a CID of version 1 says its digest has, and what follows that.
+fn before_digest(cid: &[u8]) -> Option<(u64, &[u8])> {
+    let (version, rest) = shortest_varint(cid)?;
     let (_codec, rest) = shortest_varint(rest)?;
     let (_function, rest) = shortest_varint(rest)?;
     let (digest_len, rest) = shortest_varint(rest)?;
-    let tail = rest.get(usize::try_from(digest_len).ok()?..)?;
-    (version == 1).then(|| bytes.get(..bytes.len() - tail.len())).flatten()
+    (version == 1).then_some((digest_len, rest))
+}
+
+/// The length in bytes of the digest in the CID of a link ([`PbLink::cid`]), which may be one that nobody
+/// allows.
+pub(super) fn digest_len(cid: &[u8]) -> u64 {
+    before_digest(cid).map_or(32, |(len, _)| len)
 }
 
 /// A multiformats varint: at most nine bytes, and no longer than it needs to be.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::dag_pb::PbNode;
+use super::dag_pb::{PbLink, PbNode};
 use super::data::UnixFsData;
 use super::hamt::{NameHash, Shard, Slot, max_depth};
-use super::node::{Links, Node, cid_of};
+use super::node::{Attributes, Links, Node, named_cid, shard_cid};
 use crate::block::Cid;
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
@@ -38,18 +38,23 @@ pub struct Entry {
 pub struct DirectoryNode {
     cid: Cid,
     links: Links,
+    attributes: Attributes,
     /// Names ascend, as dag-pb demands and older writers did not always do.
     sorted: bool,
 }
 
 impl DirectoryNode {
-    pub(super) fn new(cid: &Cid, links: Links) -> Self {
+    pub(super) fn new(cid: &Cid, links: Links, attributes: Attributes) -> Self {
         let sorted = (1..links.len()).all(|i| links.name(i - 1) < links.name(i));
-        DirectoryNode { cid: *cid, links, sorted }
+        DirectoryNode { cid: *cid, links, attributes, sorted }
     }
 
     pub(super) fn cid(&self) -> &Cid {
         &self.cid
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        self.attributes
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -64,13 +69,13 @@ impl DirectoryNode {
         } else {
             (0..self.links.len()).find(|i| self.links.name(*i) == name)
         };
-        index.map(|i| self.links.cid(&self.cid, i)).transpose()
+        index.map(|i| self.links.named_cid(&self.cid, i)).transpose()
     }
 
     fn entry(&self, index: usize) -> Result<Entry, ReadError> {
         Ok(Entry {
             name: Bytes::copy_from_slice(self.links.name(index)),
-            cid: self.links.cid(&self.cid, index)?,
+            cid: self.links.named_cid(&self.cid, index)?,
             tsize: self.links.tsize(index),
         })
     }
@@ -95,18 +100,27 @@ fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
 pub struct ShardNode {
     cid: Cid,
     block: Bytes,
+    attributes: Attributes,
 }
 
 impl ShardNode {
     /// Checks that the block is a sound shard, and keeps it.
-    pub(super) fn decode(cid: &Cid, block: &Bytes) -> Result<Self, ReadError> {
-        let node = ShardNode { cid: *cid, block: block.clone() };
+    pub(super) fn decode(
+        cid: &Cid,
+        block: &Bytes,
+        attributes: Attributes,
+    ) -> Result<Self, ReadError> {
+        let node = ShardNode { cid: *cid, block: block.clone(), attributes };
         node.shard()?;
         Ok(node)
     }
 
     pub(super) fn cid(&self) -> &Cid {
         &self.cid
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        self.attributes
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -157,10 +171,10 @@ fn find_in_shards(root: &ShardNode, name: &[u8], fetch: Fetch<'_>) -> Result<Fou
         let child = match slot {
             Slot::Absent => return Ok(Found::Nothing),
             Slot::Entry(link) if link.name == Some(name) => {
-                return Ok(Found::Link(cid_of(&node.cid, &link)?));
+                return Ok(Found::Link(named_cid(&node.cid, name, link.cid)?));
             }
             Slot::Entry(_) => return Ok(Found::Nothing),
-            Slot::Child(link) => cid_of(&node.cid, &link)?,
+            Slot::Child(link) => shard_cid(&node.cid, &link)?,
         };
         match fetch(&child)? {
             Some(node) => below = Some(node),
@@ -180,7 +194,8 @@ fn not_a_shard(node: &Node) -> ReadError {
 /// What a slot of a shard leads to.
 #[derive(Debug)]
 enum Below {
-    Entry(Entry),
+    /// An entry, or the one name that leads nowhere.
+    Entry(Result<Entry, ReadError>),
     Shard(Cid),
 }
 
@@ -190,14 +205,17 @@ impl ShardNode {
         let shard = self.shard()?;
         let taken = shard.entries().filter_map(|slot| match slot {
             Ok(Slot::Absent) => None,
-            Ok(Slot::Child(link)) => Some(cid_of(&self.cid, &link).map(Below::Shard)),
-            Ok(Slot::Entry(link)) => Some(cid_of(&self.cid, &link).map(|cid| {
-                let name = Bytes::copy_from_slice(link.name.unwrap_or_default());
-                Below::Entry(Entry { name, cid, tsize: link.tsize })
-            })),
+            Ok(Slot::Child(link)) => Some(shard_cid(&self.cid, &link).map(Below::Shard)),
+            Ok(Slot::Entry(link)) => Some(Ok(Below::Entry(self.entry(&link)))),
             Err(e) => Some(Err(ReadError::undecodable(&self.cid, e))),
         });
         taken.collect()
+    }
+
+    fn entry(&self, link: &PbLink<'_>) -> Result<Entry, ReadError> {
+        let name = link.name.unwrap_or_default();
+        let cid = named_cid(&self.cid, name, link.cid)?;
+        Ok(Entry { name: Bytes::copy_from_slice(name), cid, tsize: link.tsize })
     }
 
     fn max_depth(&self) -> Result<usize, ReadError> {
@@ -219,15 +237,53 @@ pub struct Listing {
 enum Walk {
     /// A directory of one block, and the link that is next.
     Plain(Arc<Node>, usize),
-    /// What is left of each shard from the root down, and how many levels there may be.
-    Shards(Vec<std::vec::IntoIter<Below>>, usize),
+    /// The shards from the root down, and how many levels there may be.
+    Shards(Vec<Level>, usize),
+}
+
+/// A shard that is being walked.
+#[derive(Debug)]
+struct Level {
+    cid: Cid,
+    /// What is left of it.
+    below: std::vec::IntoIter<Below>,
+    /// Slots that were taken from it.
+    taken: usize,
+    /// It was read once more because a shard that it names is missing.
+    reread: bool,
+}
+
+impl Level {
+    fn new(shard: &ShardNode) -> Result<Self, ReadError> {
+        let below = shard.below()?.into_iter();
+        Ok(Level { cid: shard.cid, below, taken: 0, reread: false })
+    }
+
+    fn next(&mut self) -> Option<Below> {
+        self.taken += 1;
+        self.below.next()
+    }
+
+    /// After the shard below the slot taken last was missing: checks this one, and goes back by one slot
+    /// when it may say something else. `false`: it is missing.
+    fn step_back(&mut self, nodes: &NodeSource) -> Result<bool, ReadError> {
+        if std::mem::replace(&mut self.reread, true) {
+            return Ok(false);
+        }
+        let again = nodes.reread(&self.cid)?;
+        let Some(Node::Shard(shard)) = again.as_deref() else { return Ok(false) };
+        self.taken -= 1;
+        self.below = shard.below()?.into_iter();
+        self.below.by_ref().take(self.taken).for_each(drop);
+        Ok(true)
+    }
 }
 
 impl Listing {
     pub(crate) fn new(nodes: Arc<NodeSource>, directory: Arc<Node>) -> Result<Self, ReadError> {
         let walk = match &*directory {
             Node::Directory(_) => Walk::Plain(directory, 0),
-            Node::Shard(root) => Walk::Shards(vec![root.below()?.into_iter()], root.max_depth()?),
+            Node::Shard(root) => Walk::Shards(vec![Level::new(root)?], root.max_depth()?),
             other => return Err(ReadError::NotADirectory(*other.cid())),
         };
         Ok(Listing { nodes, walk })
@@ -248,17 +304,19 @@ impl Listing {
 
 fn next_in_shards(
     nodes: &NodeSource,
-    levels: &mut Vec<std::vec::IntoIter<Below>>,
+    levels: &mut Vec<Level>,
     max_depth: usize,
 ) -> Result<Option<Entry>, ReadError> {
     let mut barren = 0;
-    while let Some(level) = levels.last_mut() {
+    loop {
+        let depth = levels.len();
+        let Some(level) = levels.last_mut() else { return Ok(None) };
         match level.next() {
             None => {
                 levels.pop();
             }
-            Some(Below::Entry(entry)) => return Ok(Some(entry)),
-            Some(Below::Shard(cid)) if levels.len() >= max_depth => {
+            Some(Below::Entry(entry)) => return entry.map(Some),
+            Some(Below::Shard(cid)) if depth >= max_depth => {
                 let reason = "its shards go deeper than the hash of a name has bits";
                 return Err(ReadError::undecodable(&cid, reason));
             }
@@ -266,25 +324,27 @@ fn next_in_shards(
                 let reason = format!("{MAX_BARREN_SHARDS} shards before it hold no entry");
                 return Err(ReadError::undecodable(&cid, reason));
             }
-            Some(Below::Shard(cid)) => match &*nodes.get(&cid)? {
-                Node::Shard(shard) => {
+            Some(Below::Shard(cid)) => match nodes.get(&cid) {
+                Ok(node) => {
+                    let Node::Shard(shard) = &*node else { return Err(not_a_shard(&node)) };
                     barren += 1;
-                    levels.push(shard.below()?.into_iter());
+                    levels.push(Level::new(shard)?);
                 }
-                other => return Err(not_a_shard(other)),
+                Err(ReadError::Missing(_)) if level.step_back(nodes)? => {}
+                Err(error) => return Err(error),
             },
         }
     }
-    Ok(None)
 }
 
 impl Iterator for Listing {
     type Item = Result<Entry, ReadError>;
 
-    /// The next entry. An error ends the walk.
+    /// The next entry. An error ends the walk, except for [`ReadError::BadLink`]: that one name leads
+    /// nowhere, and those after it follow.
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.advance();
-        if next.is_err() {
+        if !matches!(next, Ok(_) | Err(ReadError::BadLink { .. })) {
             self.walk = Walk::Shards(Vec::new(), 0);
         }
         next.transpose()

@@ -7,11 +7,12 @@
 
 use bytes::Bytes;
 
-use super::dag_pb::{LeafFrame, PbLink, PbNode};
+use super::dag_pb::{LeafFrame, PbLink, PbNode, digest_len};
 use super::data::{DataType, UnixFsData};
 use super::directory::{DirectoryNode, ShardNode};
 use crate::block::{Cid, DAG_PB, RAW};
 use crate::error::ReadError;
+use crate::multihash::MAX_DIGEST_LEN;
 
 pub use super::data::Mtime;
 
@@ -42,21 +43,23 @@ impl Node {
             return Err(ReadError::UnsupportedCodec { cid: *cid, codec: cid.codec() });
         }
         let pb = PbNode::parse(&block).map_err(|e| ReadError::undecodable(cid, e))?;
+        let links = || Links::of(&block, &pb);
         let Some(message) = pb.data() else {
-            return Ok(Node::Directory(DirectoryNode::new(cid, Links::of(&block, &pb))));
+            return Ok(Node::Directory(DirectoryNode::new(cid, links(), Attributes::default())));
         };
         let data = UnixFsData::parse(message).map_err(|e| ReadError::undecodable(cid, e))?;
+        let attributes = Attributes { mode: data.mode, mtime: data.mtime };
         match data.data_type {
             DataType::File | DataType::Raw => {
                 FileNode::decode(cid, &block, &pb, &data).map(Node::File)
             }
             DataType::Directory => {
-                Ok(Node::Directory(DirectoryNode::new(cid, Links::of(&block, &pb))))
+                Ok(Node::Directory(DirectoryNode::new(cid, links(), attributes)))
             }
-            DataType::HamtShard => ShardNode::decode(cid, &block).map(Node::Shard),
+            DataType::HamtShard => ShardNode::decode(cid, &block, attributes).map(Node::Shard),
             DataType::Symlink => {
                 let target = Bytes::copy_from_slice(data.data.unwrap_or_default());
-                Ok(Node::Symlink(Symlink { cid: *cid, target }))
+                Ok(Node::Symlink(Symlink { cid: *cid, target, attributes }))
             }
             DataType::Metadata => Err(ReadError::undecodable(
                 cid,
@@ -90,6 +93,26 @@ impl Node {
         }
     }
 
+    /// Permission bits, where the writer kept them (UnixFS 1.5): the low 12 bits as in Unix, the rest the
+    /// writer's own. Of a directory that is spread over many blocks its root has them.
+    pub fn mode(&self) -> Option<u32> {
+        self.attributes().mode
+    }
+
+    /// The time of the last change, where the writer kept it (UnixFS 1.5).
+    pub fn mtime(&self) -> Option<Mtime> {
+        self.attributes().mtime
+    }
+
+    fn attributes(&self) -> Attributes {
+        match self {
+            Node::File(file) => file.attributes,
+            Node::Directory(directory) => directory.attributes(),
+            Node::Shard(shard) => shard.attributes(),
+            Node::Symlink(symlink) => symlink.attributes,
+        }
+    }
+
     /// Whether it is a file of a single block.
     pub(crate) fn is_leaf(&self) -> bool {
         matches!(self, Node::File(file) if !matches!(file.body, Body::Tree { .. }))
@@ -101,11 +124,19 @@ impl Node {
     }
 }
 
+/// What UnixFS 1.5 keeps beside the content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attributes {
+    mode: Option<u32>,
+    mtime: Option<Mtime>,
+}
+
 /// A symbolic link.
 #[derive(Debug)]
 pub struct Symlink {
     cid: Cid,
     target: Bytes,
+    attributes: Attributes,
 }
 
 impl Symlink {
@@ -120,8 +151,7 @@ impl Symlink {
 pub struct FileNode {
     pub(super) cid: Cid,
     size: u64,
-    mode: Option<u32>,
-    mtime: Option<Mtime>,
+    attributes: Attributes,
     pub(super) body: Body,
 }
 
@@ -141,13 +171,13 @@ pub(super) enum Body {
 impl FileNode {
     /// A raw block as a file.
     pub(crate) fn raw(cid: &Cid, size: u64) -> Self {
-        FileNode { cid: *cid, size, mode: None, mtime: None, body: Body::Raw }
+        FileNode { cid: *cid, size, attributes: Attributes::default(), body: Body::Raw }
     }
 
     /// A raw block that is in memory, as a file.
     pub(crate) fn inline(cid: &Cid, data: Bytes) -> Self {
         let size = data.len() as u64;
-        FileNode { cid: *cid, size, mode: None, mtime: None, body: Body::Inline(data) }
+        FileNode { cid: *cid, size, attributes: Attributes::default(), body: Body::Inline(data) }
     }
 
     /// A dag-pb leaf whose block has not been read beyond its head.
@@ -155,8 +185,7 @@ impl FileNode {
         FileNode {
             cid: *cid,
             size: frame.data_len,
-            mode: None,
-            mtime: None,
+            attributes: Attributes::default(),
             body: Body::Leaf(frame),
         }
     }
@@ -187,7 +216,8 @@ impl FileNode {
         } else {
             Body::Tree { data: inline, links: Links::of(block, pb), ends }
         };
-        Ok(FileNode { cid: *cid, size, mode: data.mode, mtime: data.mtime, body })
+        let attributes = Attributes { mode: data.mode, mtime: data.mtime };
+        Ok(FileNode { cid: *cid, size, attributes, body })
     }
 
     /// The file's size in bytes, as its root says; leaves that differ fail when they are read.
@@ -202,12 +232,12 @@ impl FileNode {
 
     /// Permission bits, where the writer kept them (UnixFS 1.5).
     pub fn mode(&self) -> Option<u32> {
-        self.mode
+        self.attributes.mode
     }
 
     /// Modification time, where the writer kept it (UnixFS 1.5).
     pub fn mtime(&self) -> Option<Mtime> {
-        self.mtime
+        self.attributes.mtime
     }
 }
 
@@ -288,8 +318,17 @@ impl Links {
 
     /// The CID of a link of node `parent`.
     pub(super) fn cid(&self, parent: &Cid, index: usize) -> Result<Cid, ReadError> {
-        let bytes = self.at.get(index).map(|link| link.cid.get(&self.block)).unwrap_or_default();
-        link_cid(parent, bytes)
+        link_cid(self.cid_bytes(index))
+            .map_err(|why| ReadError::undecodable(parent, format!("a link: {why}")))
+    }
+
+    /// The CID of a link that has a name, of directory `dir`.
+    pub(super) fn named_cid(&self, dir: &Cid, index: usize) -> Result<Cid, ReadError> {
+        named_cid(dir, self.name(index), self.cid_bytes(index))
+    }
+
+    fn cid_bytes(&self, index: usize) -> &[u8] {
+        self.at.get(index).map(|link| link.cid.get(&self.block)).unwrap_or_default()
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -297,19 +336,60 @@ impl Links {
     }
 }
 
-/// The CID that a link of `parent` holds.
-pub(super) fn link_cid(parent: &Cid, bytes: &[u8]) -> Result<Cid, ReadError> {
-    Cid::try_from(bytes)
-        .map_err(|e| ReadError::undecodable(parent, format!("a link holds no CID: {e}")))
+/// The CID that a link holds; else why it holds none, as a phrase.
+fn link_cid(bytes: &[u8]) -> Result<Cid, String> {
+    Cid::try_from(bytes).map_err(|e| match digest_len(bytes) {
+        len if len > MAX_DIGEST_LEN as u64 => {
+            format!(
+                "its CID has a digest of {len} bytes, more than the {MAX_DIGEST_LEN} it may have"
+            )
+        }
+        _ => format!("it holds no CID: {e}"),
+    })
 }
 
-/// The CID of a borrowed link.
-pub(super) fn cid_of(parent: &Cid, link: &PbLink<'_>) -> Result<Cid, ReadError> {
-    link_cid(parent, link.cid)
+/// The CID of a link from one shard of a directory to another.
+pub(super) fn shard_cid(parent: &Cid, link: &PbLink<'_>) -> Result<Cid, ReadError> {
+    link_cid(link.cid).map_err(|why| ReadError::undecodable(parent, format!("a link: {why}")))
+}
+
+/// The CID that a directory has under a name.
+pub(super) fn named_cid(dir: &Cid, name: &[u8], cid: &[u8]) -> Result<Cid, ReadError> {
+    link_cid(cid).map_err(|reason| ReadError::BadLink {
+        name: name.into(),
+        dir: *dir,
+        reason: reason.into(),
+    })
 }
 
 /// A part of a block that shares its memory, unless it is so small that a copy is the cheaper owner.
 fn within(block: &Bytes, part: &[u8]) -> Bytes {
     const WORTH_SHARING: usize = 4096;
     if part.len() < WORTH_SHARING { Bytes::copy_from_slice(part) } else { block.slice_ref(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::unixfs::dag_pb;
+    use crate::unixfs::hamt::MURMUR3;
+    use crate::unixfs::testing::cid_of;
+
+    #[test]
+    fn every_kind_of_node_keeps_its_mode_and_its_time() {
+        let mtime = Mtime { seconds: -7, nanos: 12 };
+        let kinds = [DataType::File, DataType::Directory, DataType::HamtShard, DataType::Symlink];
+        for data_type in kinds {
+            let mut message = UnixFsData::new(data_type);
+            (message.hash_type, message.fanout) = (Some(MURMUR3), Some(256));
+            for kept in [None, Some((0o2750, mtime))] {
+                (message.mode, message.mtime) = (kept.map(|k| k.0), kept.map(|k| k.1));
+                let block = dag_pb::encode([], Some(&message.encode([])));
+                let cid = cid_of(DAG_PB, &block);
+                let node = Node::decode(&cid, block.into()).unwrap();
+                assert_eq!((node.mode(), node.mtime()), (message.mode, message.mtime));
+            }
+        }
+    }
 }

@@ -9,10 +9,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
+use coldfront::block::RAW;
 use coldfront::store::memory::Memory;
+use coldfront::unixfs::testing;
 use coldfront::{ArchiveOptions, Block, BlockSource, Cid, Node, Repo, RepoOptions, Verify};
-use coldfront_flatfs::{Key, ShardFn};
+use coldfront_flatfs::{BlockFile, FlatFs, Key, ShardFn};
 use tempfile::TempDir;
 
 pub(crate) const POLICIES: [Verify; 3] = [Verify::Off, Verify::FirstRead, Verify::Always];
@@ -24,7 +27,15 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Tree::in_dir(tempfile::tempdir().unwrap())
+    }
+
+    /// In a folder below `parent`, to choose the file system.
+    pub(crate) fn new_in(parent: &str) -> Self {
+        Tree::in_dir(tempfile::tempdir_in(parent).unwrap())
+    }
+
+    fn in_dir(dir: TempDir) -> Self {
         let tree = Tree { dir };
         fs::create_dir(tree.root()).unwrap();
         fs::write(tree.root().join("SHARDING"), format!("{}\n", ShardFn::default())).unwrap();
@@ -54,6 +65,41 @@ impl Tree {
         let path = self.path_of_key(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, data).unwrap();
+    }
+
+    /// Takes blocks out of the page cache. `false`, with a sentence: this file system keeps everything in
+    /// memory, or cannot tell.
+    pub(crate) fn chill(&self, cids: &[Cid]) -> bool {
+        let probe = content(100_000, 22);
+        let other = Block::verified(testing::cid_of(RAW, &probe), probe.into()).unwrap();
+        self.put(&other);
+        let all: Vec<Cid> = cids.iter().copied().chain([*other.cid()]).collect();
+        // Only what is on the disk can be dropped.
+        all.iter().for_each(|cid| fs::File::open(self.path(cid)).unwrap().sync_all().unwrap());
+        // Pages that were just written may be busy for a moment, and are then kept.
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(20));
+            all.iter().map(|cid| self.open(cid)).for_each(|file| file.dont_need(0, file.len()));
+        }
+        let is_cold = !self.is_warm(other.cid());
+        if !is_cold {
+            eprintln!("SKIPPED: this file system keeps everything in memory, or cannot tell");
+        }
+        is_cold
+    }
+
+    /// Whether a page of the middle of a block is in the page cache, or on its way. Kernels before 6.5 do
+    /// not tell without a read, which brings it there before long.
+    pub(crate) fn is_warm(&self, cid: &Cid) -> bool {
+        let file = self.open(cid);
+        let middle = file.len() * 3 / 8;
+        let is_there = || file.read_now(&mut [0; 1], middle).unwrap().is_some();
+        file.is_cached(middle, 1).unwrap_or_else(is_there)
+    }
+
+    pub(crate) fn open(&self, cid: &Cid) -> BlockFile {
+        let flatfs = FlatFs::open(self.root()).unwrap();
+        flatfs.open_block(Key::new(&cid.hash().to_bytes())).unwrap().unwrap()
     }
 
     pub(crate) fn options(&self) -> ArchiveOptions {

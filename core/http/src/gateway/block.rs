@@ -3,36 +3,59 @@
 //! Owns the answer in the format `raw`. Rules: trustless gateway specification, "Block Responses".
 //! Twin of boxo `gateway/handler_block.go`.
 
-use coldfront::block::RAW;
-use coldfront::{Cid, ContentPath, Node, Resolved};
+use coldfront::{Cid, Node, ReadError, Resolved};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Response};
 
 use super::Gateway;
 use super::disposition::{self, Disposition};
 use super::file::Content;
+use super::known::Found;
 use super::request::Wanted;
 use crate::body::Body;
+use crate::conditional::ETag;
 use crate::error::Failure;
 
 impl Gateway {
+    /// Follows a path to its end without decoding the block there: any codec will do. For HEAD the size of
+    /// the block is enough.
+    pub(super) async fn find_block(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<Found, ReadError>, Failure> {
+        let resolved = self.resolve_block(wanted).await?;
+        Ok(resolved.map(|resolved| Found::new(&wanted.target, &wanted.path, resolved)))
+    }
+
+    async fn resolve_block(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<Resolved, ReadError>, Failure> {
+        let path = wanted.path.clone();
+        if wanted.is_head() {
+            return self.waiting(move |repo| repo.stat_block(&path)).await;
+        }
+        match self.repo().resolve_block_now(&path) {
+            Ok(Some(found)) => Ok(Ok(found)),
+            Ok(None) => self.waiting(move |repo| repo.resolve_block(&path)).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     pub(super) async fn block(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
     ) -> Result<Response<Body>, Failure> {
-        // The root as it was asked for: it was resolved as a raw block.
-        let cid = if found.cids.len() > 1 { *found.cid() } else { *wanted.path.root() };
-        let raw = ContentPath::new(Cid::new_v1(RAW, *cid.hash()));
-        let block = self.resolve(std::borrow::Cow::Owned(raw)).await??;
-        let Node::File(file) = &*block.node else {
-            return Err(coldfront::ReadError::NotAFile(cid).into());
+        let cid = *found.cid();
+        let Node::File(file) = &*found.node else {
+            return Err(ReadError::NotAFile(cid).into());
         };
         let content = Content {
-            node: &block.node,
+            node: &found.node,
             size: file.size(),
             media_type: "application/vnd.ipld.raw",
-            etag: format!("{cid}.raw"),
+            etag: ETag::strong(format!("{cid}.raw")).unwrap_or_else(|| found.known.etag.clone()),
             last_modified: None,
             disposition: Some(self.attachment(wanted, &cid)),
         };

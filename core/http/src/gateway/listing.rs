@@ -71,7 +71,7 @@ impl Page {
     /// [`MAX_NAME_LEN`]) is shown without a link; its CID is linked all the same. At most about 20
     /// bytes are written for each of the name.
     pub fn row(&self, out: &mut Vec<u8>, name: &[u8], cid: &str, tsize: Option<u64>) {
-        let shown = name.get(..MAX_NAME_LEN).unwrap_or(name);
+        let shown = shown(name);
         let mut escaped = Vec::with_capacity(shown.len());
         percent_encode(&mut escaped, shown, is_unreserved);
 
@@ -84,8 +84,7 @@ impl Page {
             push_text(out, shown);
             out.extend_from_slice(b"</a>");
         } else {
-            push_text(out, shown);
-            out.extend_from_slice(if shown.len() < name.len() { "…".as_bytes() } else { b"" });
+            push_name(out, name);
         }
         out.extend_from_slice(
             b"</th><td class=\"cid\"><a class=\"ipfs-hash\" translate=\"no\" href=\"/ipfs/",
@@ -101,6 +100,15 @@ impl Page {
         out.extend_from_slice(b"</td></tr>\n");
     }
 
+    /// Appends the row of a name whose link cannot be followed, which is shown as it is, with the reason.
+    pub fn bad_row(&self, out: &mut Vec<u8>, name: &[u8], reason: &str) {
+        out.extend_from_slice(b"<tr><th scope=\"row\">");
+        push_name(out, name);
+        out.extend_from_slice(b"</th><td class=\"cid\">");
+        push_escaped(out, reason);
+        out.extend_from_slice("</td><td class=\"size\">–</td></tr>\n".as_bytes());
+    }
+
     /// Everything after the last row. `entries` is how many there were.
     pub fn tail(&self, entries: u64) -> Bytes {
         let count = match entries {
@@ -110,6 +118,18 @@ impl Page {
         };
         Bytes::from(format!("</tbody></table>\n<p>{count}</p>\n</main></body></html>\n"))
     }
+}
+
+/// The part of a name that is shown.
+fn shown(name: &[u8]) -> &[u8] {
+    name.get(..MAX_NAME_LEN).unwrap_or(name)
+}
+
+/// A name without a link.
+fn push_name(out: &mut Vec<u8>, name: &[u8]) {
+    let shown = shown(name);
+    push_text(out, shown);
+    out.extend_from_slice(if shown.len() < name.len() { "…".as_bytes() } else { b"" });
 }
 
 fn head(target: &Target<'_>, base: &[u8], cid: &str) -> Bytes {

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../../../.ci/lib.sh"
 
 interop=$top/core/http/tests/interop
-program=${COLDFRONT_GATEWAY:-${CARGO_TARGET_DIR:-$top/target}/debug/coldfront-gateway}
+program=${COLDFRONT_GATEWAY_BIN:-${CARGO_TARGET_DIR:-$top/target}/debug/coldfront-gateway}
 folder=$(mktemp -d)
 chmod 755 "$folder"
 gateway_pid='' kubo_pid='' nginx_pid=''
@@ -21,7 +21,7 @@ leave() {
 trap leave EXIT
 trap 'exit 130' INT TERM
 
-need_gateway() { [ -x "$program" ] || fail "no program at $program; build it (cargo build -p coldfront-gateway) or name it in COLDFRONT_GATEWAY"; }
+need_gateway() { [ -x "$program" ] || fail "no program at $program; build it (cargo build -p coldfront-gateway) or name it in COLDFRONT_GATEWAY_BIN"; }
 
 # kubo_repo NAME: unpacks the golden repository NAME as one that Kubo can run: with an identity of its own. Sets repo and
 # IPFS_PATH. Its pins are not there: pin what a collection must not take.

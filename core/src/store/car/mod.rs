@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldfront_flatfs::BlockFile;
+use coldfront_flatfs::{BlockFile, Foresight};
 
 use crate::block::{Block, Cid, MAX_BLOCK_LEN, MultihashBytes};
 use crate::car::{CarError, CarFault, SECTION_HEAD_LEN, Start, V2_HEADER_END, read_start};
@@ -53,7 +53,7 @@ impl CarOptions {
 #[derive(Debug)]
 pub struct Car {
     payload: Payload,
-    nowait: bool,
+    foresight: Foresight,
     roots: Vec<Cid>,
     index: Index,
 }
@@ -103,7 +103,7 @@ impl Car {
             Some(index) => Index::V2(index),
             None => Index::Own(OwnIndex::open_or_make(&payload, &options.index_path())?),
         };
-        Ok(Car { nowait: payload.file.accepts_nowait(), payload, roots, index })
+        Ok(Car { foresight: payload.file.foresight(), payload, roots, index })
     }
 
     /// The roots that its header names.
@@ -126,7 +126,7 @@ impl Car {
 
     fn open_block(&self, cid: &Cid, section: Section) -> Arc<OpenBlock> {
         let file = self.payload.file.clone();
-        Arc::new(OpenBlock::within(cid, file, section.block, self.nowait))
+        Arc::new(OpenBlock::within(cid, file, section.block, self.foresight))
     }
 }
 
@@ -149,6 +149,10 @@ impl BlockSource for Car {
     }
 
     /// As much as [`Car::locate`](BlockSource::locate).
+    fn gives_extents(&self) -> bool {
+        true
+    }
+
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.find(cid)?.map(|section| section.block.end - section.block.start))
     }
