@@ -70,3 +70,55 @@ impl<R> Iterator for InOrder<R> {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn one_thread_needs_no_pool() {
+        assert!(InOrder::<()>::new(1).is_none());
+        assert!(InOrder::<()>::new(0).is_none());
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_work_whichever_is_done_first() {
+        let mut under_way = InOrder::new(4).unwrap();
+        for i in 0..8u64 {
+            assert!(!under_way.is_full(1));
+            under_way.submit(1, move || {
+                std::thread::sleep(Duration::from_millis(10 * (8 - i)));
+                i
+            });
+        }
+        assert!(under_way.is_full(1), "two pieces a thread");
+        assert_eq!(under_way.map(Option::unwrap).collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_bytes_in_the_pool_are_bounded_but_one_piece_may_always_be() {
+        let mut under_way = InOrder::new(1000).unwrap();
+        assert!(!under_way.is_full(10 * BYTES_IN_POOL));
+        let piece = BYTES_IN_POOL / 4;
+        for _ in 0..4 {
+            assert!(!under_way.is_full(piece));
+            under_way.submit(piece, || ());
+        }
+        assert!(under_way.is_full(1));
+        assert_eq!(under_way.next(), Some(Some(())));
+        assert!(!under_way.is_full(piece), "a result that is taken makes room");
+        assert!(under_way.is_full(piece + 1));
+    }
+
+    #[test]
+    fn a_task_that_is_given_up_leaves_the_pool_working() {
+        let mut given_up = InOrder::new(2).unwrap();
+        given_up.submit(1, || 1);
+        drop(given_up);
+        let mut under_way = InOrder::new(2).unwrap();
+        under_way.submit(1, || 2);
+        assert_eq!(under_way.next(), Some(Some(2)));
+    }
+}
