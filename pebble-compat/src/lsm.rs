@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::{Dialect, Op};
 use crate::error::{Error, Fault};
-use crate::journal::{Journal, Replay, read_manifest};
+use crate::journal::{Journal, Latest, Replay, read_manifest};
 use crate::manifest::{TableInfo, Version, runs};
 use crate::merge::{Merge, RunCursor, Source};
 use crate::source::{SourceFile, list, number_before};
@@ -82,27 +82,19 @@ impl Lsm {
             return Ok(latest.value.clone());
         }
         for runs in self.levels.values() {
-            let mut newest: Option<(u64, Option<Vec<u8>>)> = None;
+            let mut newest: Option<Latest> = None;
             for run in runs {
                 let found = self.look_in(run, key)?;
-                if let Some((sequence, value)) = found {
-                    if newest.as_ref().is_none_or(|(old, _)| *old < sequence) {
-                        newest = Some((sequence, value));
-                    }
-                }
+                newest = newest.into_iter().chain(found).max_by_key(|latest| latest.sequence);
             }
-            if let Some((_, value)) = newest {
-                return Ok(value);
+            if let Some(latest) = newest {
+                return Ok(latest.value);
             }
         }
         Ok(None)
     }
 
-    fn look_in(
-        &self,
-        run: &[TableInfo],
-        key: &[u8],
-    ) -> Result<Option<(u64, Option<Vec<u8>>)>, Error> {
+    fn look_in(&self, run: &[TableInfo], key: &[u8]) -> Result<Option<Latest>, Error> {
         let at = run.partition_point(|table| table.largest.as_slice() < key);
         let Some(info) = run.get(at).filter(|table| table.smallest.as_slice() <= key) else {
             return Ok(None);
@@ -112,7 +104,7 @@ impl Lsm {
             let entry = cursor.entry();
             if entry.key.as_slice() >= key {
                 let value = (entry.op == Op::Set).then(|| cursor.value().to_vec());
-                return Ok((entry.key == key).then_some((entry.sequence, value)));
+                return Ok((entry.key == key).then_some(Latest { sequence: entry.sequence, value }));
             }
         }
         Ok(None)
