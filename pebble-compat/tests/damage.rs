@@ -169,9 +169,9 @@ fn two_blocks_that_changed_places_are_reported_or_do_no_harm() {
 
 /// The first table of a store, by name.
 fn first_table(dir: &Path) -> PathBuf {
-    let tables = files_of(dir).into_iter();
+    let mut tables = files_of(dir).into_iter();
     let is_table = |path: &PathBuf| path.extension().is_some_and(|it| it == "sst" || it == "ldb");
-    tables.filter(is_table).next().expect("a table")
+    tables.find(is_table).expect("a table")
 }
 
 #[test]
