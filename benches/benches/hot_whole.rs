@@ -2,7 +2,8 @@
 //! and listed, a collection under adds, a reclaim. Prints a line each; ratios hold, absolute figures are this
 //! machine's.
 //!
-//! `cargo bench --bench hot_whole -- [import|pins|collect]...`; `COLDFRONT_BENCH_SCALE=0.1` makes it smaller.
+//! `cargo bench --bench hot_whole -- [import|pins|collect]...`; `COLDFRONT_BENCH_SCALE=0.1` makes it smaller;
+//! `COLDFRONT_BENCH_MEMORY` is the store's memory in MiB.
 
 #![allow(missing_docs)]
 
@@ -69,7 +70,11 @@ fn resident_mb() -> u64 {
 }
 
 fn open(folder: &Path) -> HotStore {
-    HotStore::open(&HotOptions::new(folder.join("hot"))).expect("it opens")
+    let mut options = HotOptions::new(folder.join("hot"));
+    if let Ok(megabytes) = std::env::var("COLDFRONT_BENCH_MEMORY") {
+        options.memory = megabytes.parse::<u64>().expect("the memory is a number") << 20;
+    }
+    HotStore::open(&options).expect("it opens")
 }
 
 fn rate(count: u64, took: Duration) -> u64 {
@@ -99,12 +104,24 @@ fn import() {
         let hot = open(&place);
         let bulk = hot.bulk("bench");
         let mut reader = File::open(&source).expect("it opens");
+        let mut parts = [Duration::ZERO; 4];
+        let mut since = Instant::now();
+        let mut took_part = |part: usize| {
+            parts[part] += since.elapsed();
+            since = Instant::now();
+        };
         for _ in 0..leaves {
             let mut data = vec![0; LEAF];
             std::io::Read::read_exact(&mut reader, &mut data).expect("it reads");
-            bulk.put_with_mark(&[block(data)], b"mark").expect("it takes it");
+            took_part(0);
+            let block = block(data);
+            took_part(1);
+            bulk.put_with_mark(&[block], b"mark").expect("it takes it");
+            took_part(2);
         }
         bulk.flush().expect("it flushes");
+        took_part(3);
+        println!("import: read, hash, put, flush: {parts:.2?}");
         let took = began.elapsed();
         let written = own("io", "write_bytes:") - written;
         println!(

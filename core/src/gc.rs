@@ -77,7 +77,7 @@ pub fn collect(
         let swept = hot.sweep(from, end, BLOCKS_AT_A_TIME)?;
         at = swept.next;
         sum.looked_at += swept.looked_at;
-        let gone = if options.dry_run { swept.loose } else { hot.remove_loose(swept.loose)? };
+        let gone = if options.dry_run { swept.loose } else { hot.remove(swept)? };
         let here = gone.iter().filter(|one| one.is_here());
         let removed: Vec<_> = here.clone().filter_map(|one| one.cid()).collect();
         sum.blocks += here.clone().count() as u64;

@@ -196,7 +196,7 @@ impl PinIndex {
         };
         let mut done = Ok(());
         for pin in pins {
-            let alone = pin.mode == PinMode::Direct || crate::dag::has_no_links(pin.cid.codec());
+            let alone = pin.mode == PinMode::Direct || crate::links::has_no_links(pin.cid.codec());
             done = if alone {
                 leaves.push(pin);
                 if leaves.len() < PINS_AT_A_TIME { Ok(()) } else { flush(&mut leaves) }
@@ -222,7 +222,8 @@ impl PinIndex {
                 check_name(&pin.name)?;
                 let entry = edit.archived(&pin.cid, 0, false)?;
                 let key = (entry.id, Spelling::of(&pin.cid));
-                let leaf = pin.mode == PinMode::Direct || crate::dag::has_no_links(pin.cid.codec());
+                let leaf =
+                    pin.mode == PinMode::Direct || crate::links::has_no_links(pin.cid.codec());
                 let state = if leaf { State::Done } else { State::RootOnly };
                 let is_there = |old: Record| {
                     old.state == State::Done

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{PinError, PinIndex, PinMode};
 use crate::block::{Cid, MultihashBytes, RAW};
-use crate::dag;
 use crate::error::{ReadError, StoreError};
+use crate::links;
 use crate::store::hot::{Id, Spelling};
 
 /// Loose blocks that are kept in mind; the list on the disk holds all.
@@ -115,7 +115,7 @@ impl PinIndex {
         let cid = Cid::new_v1(codec, *named.hash());
         let block = self.read(&cid)?;
         let mut links = Vec::new();
-        dag::links(&cid, block.data(), &mut |link| links.push(link.cid))?;
+        links::links(&cid, block.data(), &mut |link| links.push(link.cid))?;
         for link in links {
             if let Some(entry) = self.hot().entry(&link)? {
                 children.insert(MultihashBytes::of(&link).as_slice().into(), entry.id);

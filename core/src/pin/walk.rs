@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use super::{PinError, PinIndex, Place};
 use crate::block::{Cid, DAG_PB, MultihashBytes};
-use crate::dag::{self, Link};
 use crate::error::ReadError;
+use crate::links::{self, Link};
 use crate::store::hot::{Edit, Id, PinKey, Spelling, Walked};
 
 /// How many blocks may lie below one another: some 20 MB of memory. Only chains are so deep.
@@ -105,7 +105,7 @@ impl Walk<'_> {
     fn visit(&mut self, block: (Id, Spelling)) -> Result<(), PinError> {
         let (id, spelling) = block;
         let hot = self.pins.hot();
-        if dag::has_no_links(spelling.codec())
+        if links::has_no_links(spelling.codec())
             || hot.walked(id, spelling.codec())? == Some(Walked::Complete)
         {
             return Ok(());
@@ -186,7 +186,7 @@ impl Walk<'_> {
     /// The children of a block, each once, and where they lie. Looks each up; reads none.
     fn children(&self, cid: &Cid, data: &[u8]) -> Result<Vec<Child>, PinError> {
         let mut by_multihash: HashMap<Box<[u8]>, Vec<Link>> = HashMap::new();
-        dag::links(cid, data, &mut |link| {
+        links::links(cid, data, &mut |link| {
             let key = MultihashBytes::of(&link.cid).as_slice().into();
             by_multihash.entry(key).or_default().push(link);
         })?;
@@ -204,7 +204,7 @@ impl Walk<'_> {
         let mut spellings: Vec<_> = links.iter().map(|link| Spelling::of(&link.cid)).collect();
         spellings.sort_unstable();
         spellings.dedup();
-        let is_leaf = |codec| dag::has_no_links(codec) || (codec == DAG_PB && pb_leaf);
+        let is_leaf = |codec| links::has_no_links(codec) || (codec == DAG_PB && pb_leaf);
         let to_visit = spellings.iter().copied().filter(|one| !is_leaf(one.codec())).collect();
         Ok(Child { cid, place, spellings, to_visit })
     }

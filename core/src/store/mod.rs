@@ -75,15 +75,16 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Something that blocks can be put into.
+/// A source that takes blocks as well.
 ///
-/// Removal is no part of it: what is garbage is decided by those who know what is kept.
+/// Removal is no part of it: what is no longer kept is collected, by the store that knows what keeps.
 pub trait BlockStore: BlockSource {
-    /// Holds these blocks from now on: all of them, or none when it fails. Visible on return, durable
-    /// after [`BlockStore::sync`]. A block that is held already changes nothing.
+    /// Holds these blocks from now on, all or none of them. Visible on return, durable after
+    /// [`BlockStore::sync`]. One that is held already is left as it is.
     fn put(&self, blocks: &[Block]) -> Result<(), StoreError>;
 
-    /// Returns when everything put before is on the disk, to stay there when the power goes.
+    /// Returns when everything that was put before is durable: it survives a crash of the machine. At
+    /// once for a store that lives in memory.
     fn sync(&self) -> Result<(), StoreError>;
 }
 

@@ -13,7 +13,7 @@ use rocksdb::{
 
 use super::error::HotError;
 use super::options::Settings;
-use super::schema::{Family, after_prefix};
+use super::schema::{Family, Id, after_prefix};
 use crate::fail;
 
 pub(super) struct Database {
@@ -77,19 +77,6 @@ impl Database {
         self.db.get_pinned_cf(self.family(family)?, key).map_err(self.failed("reading"))
     }
 
-    /// Whether any key begins with `prefix`, of 8 bytes, in a family whose filters know such prefixes.
-    pub(super) fn any_with_prefix(&self, family: Family, prefix: &[u8]) -> Result<bool, HotError> {
-        let mut options = ReadOptions::default();
-        options.set_prefix_same_as_start(true);
-        if let Some(end) = after_prefix(prefix) {
-            options.set_iterate_upper_bound(end);
-        }
-        let mut rows = self.db.raw_iterator_cf_opt(self.family(family)?, options);
-        rows.seek(prefix);
-        rows.status().map_err(self.failed("reading"))?;
-        Ok(rows.valid())
-    }
-
     /// The rows from `from` on, up to but without `end`, as they were when this was called.
     pub(super) fn scan(
         &self,
@@ -101,17 +88,40 @@ impl Database {
         options.set_total_order_seek(true);
         // One pass over many rows must not push out what look-ups need.
         options.fill_cache(false);
+        self.rows(family, from, end, options)
+    }
+
+    /// The rows whose keys begin with `prefix`, of which there are few.
+    pub(super) fn scan_prefix(&self, family: Family, prefix: &[u8]) -> Result<Rows<'_>, HotError> {
+        self.scan(family, prefix, after_prefix(prefix))
+    }
+
+    /// The rows of one block from `from` on, in a family whose keys begin with an id and whose filters know
+    /// such beginnings: mostly they say at once that there is none.
+    pub(super) fn scan_block(
+        &self,
+        family: Family,
+        id: Id,
+        from: &[u8],
+    ) -> Result<Rows<'_>, HotError> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        self.rows(family, from, after_prefix(&id.key()), options)
+    }
+
+    fn rows(
+        &self,
+        family: Family,
+        from: &[u8],
+        end: Option<Vec<u8>>,
+        mut options: ReadOptions,
+    ) -> Result<Rows<'_>, HotError> {
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
         let mut rows = self.db.raw_iterator_cf_opt(self.family(family)?, options);
         rows.seek(from);
         Ok(Rows { rows, started: false, path: &self.path })
-    }
-
-    /// The rows whose keys begin with `prefix`.
-    pub(super) fn scan_prefix(&self, family: Family, prefix: &[u8]) -> Result<Rows<'_>, HotError> {
-        self.scan(family, prefix, after_prefix(prefix))
     }
 
     /// Writes all of it or none. Visible on return.

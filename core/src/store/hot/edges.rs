@@ -1,11 +1,10 @@
 //! What keeps a block: edges from parents, records of pins, and the marks of walks.
 //!
-//! Owns the rows of the families `refs`, `walked` and `pins` and of the list of loose blocks, and the one
-//! question all of it answers: is anything keeping this block. Must not know what a pin means or how a DAG is
+//! Owns the rows of the families `refs`, `walked` and `pins` and of the list of loose blocks. Must not know what a pin means or how a DAG is
 //! walked, which is `pin`'s matter; a pin's record is bytes here.
 
 use super::HotStore;
-use super::database::Database;
+use super::database::{Database, Rows};
 use super::error::HotError;
 use super::schema::{
     Entry, Family, Id, Spelling, after_prefix, meta, parse_ref_key, prefixed, ref_key,
@@ -69,13 +68,6 @@ pub(crate) struct EdgeRow {
 }
 
 impl HotStore {
-    /// Whether anything keeps a block: an edge, or a pin of it. Two look-ups that filters mostly answer.
-    pub(crate) fn is_kept(&self, id: Id) -> Result<bool, HotError> {
-        let database = self.database();
-        Ok(database.any_with_prefix(Family::Pins, &id.key())?
-            || database.any_with_prefix(Family::Refs, &id.key())?)
-    }
-
     /// How far the links out of a block are in, as a codec reads them.
     pub(crate) fn walked(&self, id: Id, codec: u64) -> Result<Option<Walked>, HotError> {
         let key = walked_key(id, codec);
@@ -86,7 +78,7 @@ impl HotStore {
 
     /// The codecs that the links out of a block were read with: none or one, but for oddities.
     pub(crate) fn codecs_walked(&self, id: Id) -> Result<Vec<u64>, HotError> {
-        let mut rows = self.database().scan_prefix(Family::Walked, &id.key())?;
+        let mut rows = self.database().scan_block(Family::Walked, id, &id.key())?;
         let mut codecs = Vec::new();
         while let Some((key, _)) = rows.next()? {
             let codec = key.get(8..).and_then(|rest| rest.try_into().ok());
@@ -117,7 +109,8 @@ impl HotStore {
         after: Id,
         most: usize,
     ) -> Result<Vec<EdgeRow>, HotError> {
-        self.edges(ref_key(child, after.next()), after_prefix(&child.key()), most)
+        let from = ref_key(child, after.next());
+        self.edges(self.database().scan_block(Family::Refs, child, &from)?, most)
     }
 
     /// At most `most` edges in the order of child and parent, from `(child, parent)` on.
@@ -127,17 +120,11 @@ impl HotStore {
         parent: Id,
         most: usize,
     ) -> Result<Vec<EdgeRow>, HotError> {
-        self.edges(ref_key(child, parent), None, most)
+        self.edges(self.database().scan(Family::Refs, &ref_key(child, parent), None)?, most)
     }
 
-    fn edges(
-        &self,
-        from: [u8; 16],
-        end: Option<Vec<u8>>,
-        most: usize,
-    ) -> Result<Vec<EdgeRow>, HotError> {
+    fn edges(&self, mut rows: Rows<'_>, most: usize) -> Result<Vec<EdgeRow>, HotError> {
         let database = self.database();
-        let mut rows = database.scan(Family::Refs, &from, end)?;
         let mut edges = Vec::new();
         while edges.len() < most {
             let Some((key, value)) = rows.next()? else { break };
@@ -178,22 +165,20 @@ impl HotStore {
         most: usize,
     ) -> Result<Vec<(PinKey, Vec<u8>)>, HotError> {
         let from = after.map_or(Vec::new(), |key| prefixed(&pin_key(key), &[0]));
-        self.pin_rows(&from, None, most)
+        self.pin_rows(self.database().scan(Family::Pins, &from, None)?, most)
     }
 
     /// All pins of one block: one for each spelling.
     pub(crate) fn pins_of(&self, id: Id) -> Result<Vec<(PinKey, Vec<u8>)>, HotError> {
-        self.pin_rows(&id.key(), after_prefix(&id.key()), usize::MAX)
+        self.pin_rows(self.database().scan_block(Family::Pins, id, &id.key())?, usize::MAX)
     }
 
     fn pin_rows(
         &self,
-        from: &[u8],
-        end: Option<Vec<u8>>,
+        mut rows: Rows<'_>,
         most: usize,
     ) -> Result<Vec<(PinKey, Vec<u8>)>, HotError> {
         let database = self.database();
-        let mut rows = database.scan(Family::Pins, from, end)?;
         let mut pins = Vec::new();
         while pins.len() < most {
             let Some((key, value)) = rows.next()? else { break };

@@ -127,14 +127,14 @@ impl Settings {
                 table.set_bloom_filter(10.0, false);
                 options.set_write_buffer_size(to_usize(self.shares.block_buffer));
             }
-            Family::Ids | Family::Walked => table.set_bloom_filter(10.0, false),
+            Family::Ids => table.set_bloom_filter(10.0, false),
             Family::Small => {
                 options.set_compression_type(DBCompressionType::Lz4);
                 options.set_bottommost_compression_type(DBCompressionType::Zstd);
                 options.set_write_buffer_size(to_usize(self.shares.block_buffer));
             }
-            Family::Refs | Family::Pins => {
-                // "Does anything keep this block" asks for the first eight bytes of a key.
+            Family::Refs | Family::Pins | Family::Walked => {
+                // "Does anything keep this block" asks for the first eight bytes of a key, its id.
                 options.set_prefix_extractor(SliceTransform::create_fixed_prefix(8));
                 table.set_bloom_filter(10.0, false);
                 // Keys that count up have long prefixes in common.

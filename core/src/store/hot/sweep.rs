@@ -1,8 +1,10 @@
 //! Finding garbage and taking it out.
 //!
 //! Owns the pass over all blocks in the order in which they came, beside the rows of what keeps them, which lie in
-//! the same order: it reads each row once and remembers nothing. What looks like garbage is asked again under
-//! the lock before it goes. Must not know pins or rates.
+//! the same order: it reads each row once and remembers nothing. Whatever comes to rest on a block meanwhile is
+//! watched, so that under the lock one look into memory tells what is still garbage. Must not know pins or rates.
+
+use std::sync::{MutexGuard, TryLockError};
 
 use super::HotStore;
 use super::database::Rows;
@@ -11,7 +13,7 @@ use super::schema::{Entry, Family, Id, meta, u64_at};
 use crate::block::{Cid, RAW};
 use crate::store::hot::{Held, Spelling};
 
-/// Blocks that are asked about and removed under one hold of the lock: some tenths of a millisecond.
+/// Blocks that are removed under one hold of the lock: some tenths of a millisecond.
 const REMOVED_AT_A_TIME: usize = 64;
 
 /// Rows of what keeps a block that are stepped over before the rest is jumped over.
@@ -22,6 +24,8 @@ const STEPS_BEFORE_A_JUMP: usize = 8;
 pub(crate) struct Swept {
     /// Blocks that nothing kept when they were looked at.
     pub(crate) loose: Vec<Loose>,
+    /// Blocks that nothing kept, and whose edges are still in.
+    unreleased: Vec<Id>,
     /// Blocks looked at.
     pub(crate) looked_at: u64,
     /// Where to go on; `None` at the end.
@@ -60,12 +64,15 @@ impl HotStore {
         self.inner.leases.oldest().map_or(writer.next_id(), |lease| lease.min(writer.next_id()))
     }
 
-    /// Looks at `most` blocks from `from` on, and not at `end`.
+    /// Looks at `most` blocks from `from` on, and not at `end`. What changes from now on is watched.
     pub(crate) fn sweep(&self, from: Id, end: Id, most: u64) -> Result<Swept, HotError> {
+        // ORDER: watched before the rows are read; a change that they do not show was seen.
+        self.writer().watch.begin();
         let database = self.database();
         let mut ids = database.scan(Family::Ids, &from.key(), Some(end.key().to_vec()))?;
         let mut refs = Keys::new(database.scan(Family::Refs, &from.key(), None)?);
         let mut pins = Keys::new(database.scan(Family::Pins, &from.key(), None)?);
+        let mut walked = Keys::new(database.scan(Family::Walked, &from.key(), None)?);
         let mut swept = Swept::default();
         while let Some((key, value)) = ids.next()? {
             let row = Entry::parse_id_row(key, value);
@@ -75,49 +82,40 @@ impl HotStore {
                 break;
             }
             swept.looked_at += 1;
-            if !refs.has(entry.id)? && !pins.has(entry.id)? {
+            if refs.has(entry.id)? || pins.has(entry.id)? {
+                continue;
+            }
+            if walked.has(entry.id)? {
+                // Its edges are still in, so it is on the list of loose blocks, or belongs there.
+                swept.unreleased.push(entry.id);
+            } else {
                 swept.loose.push(Loose { entry, multihash: multihash.to_vec() });
             }
         }
         Ok(swept)
     }
 
-    /// Removes those of the blocks that are still garbage, some at a time, and says which.
-    pub(crate) fn remove_loose(&self, loose: Vec<Loose>) -> Result<Vec<Loose>, HotError> {
-        let mut removed = Vec::with_capacity(loose.len());
-        for some in loose.chunks(REMOVED_AT_A_TIME) {
+    /// Removes those blocks of a piece that are still garbage, some at a time, and says which.
+    pub(crate) fn remove(&self, swept: Swept) -> Result<Vec<Loose>, HotError> {
+        if !swept.unreleased.is_empty() {
             let mut edit = self.edit();
-            let kept_before = removed.len();
-            for one in some {
-                if self.is_garbage(one)? {
-                    edit.remove(&one.entry, &one.multihash)?;
-                    removed.push(one.clone());
-                } else if !self.is_kept(one.entry.id)?
-                    && !self.codecs_walked(one.entry.id)?.is_empty()
-                {
-                    // Its edges are still in: to be released first.
-                    edit.loosen(one.entry.id)?;
-                }
+            swept.unreleased.iter().try_for_each(|id| edit.loosen(*id))?;
+            edit.commit()?;
+        }
+        let mut removed = Vec::with_capacity(swept.loose.len());
+        for some in swept.loose.chunks(REMOVED_AT_A_TIME) {
+            let mut edit = self.edit();
+            let is_garbage = |id: Id| edit.is_untouched(id) && !self.inner.leases.hold(id);
+            let gone: Vec<_> = some.iter().filter(|one| is_garbage(one.entry.id)).collect();
+            for one in &gone {
+                edit.remove(&one.entry, &one.multihash)?;
             }
-            match edit.commit() {
-                Ok(()) => {}
-                Err(error) => {
-                    removed.truncate(kept_before);
-                    return Err(error);
-                }
-            }
+            edit.commit()?;
+            removed.extend(gone.into_iter().cloned());
+            // Whoever waits for the lock goes first.
+            std::thread::yield_now();
         }
         Ok(removed)
-    }
-
-    /// Asked under the lock.
-    fn is_garbage(&self, loose: &Loose) -> Result<bool, HotError> {
-        let id = loose.entry.id;
-        let is_there = self.entry_of(&loose.multihash)? == Some(loose.entry);
-        Ok(is_there
-            && !self.inner.leases.hold(id)
-            && !self.is_kept(id)?
-            && self.codecs_walked(id)?.is_empty())
     }
 
     /// Where an unfinished pass goes on.
@@ -140,14 +138,28 @@ impl HotStore {
     }
 
     /// Leave to collect, which one caller has at a time.
-    pub(crate) fn collector(&self) -> Result<std::sync::MutexGuard<'_, ()>, HotError> {
-        match self.inner.collecting.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(std::sync::TryLockError::Poisoned(guard)) => Ok(guard.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => {
-                Err(HotError::Collecting { path: self.database().path().to_owned() })
+    pub(crate) fn collector(&self) -> Result<Collector<'_>, HotError> {
+        let alone = match self.inner.collecting.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let path = self.database().path().to_owned();
+                return Err(HotError::Collecting { path });
             }
-        }
+        };
+        Ok(Collector { hot: self, _alone: alone })
+    }
+}
+
+/// Leave to collect; its end ends the watch.
+pub(crate) struct Collector<'a> {
+    hot: &'a HotStore,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl Drop for Collector<'_> {
+    fn drop(&mut self) {
+        self.hot.writer().watch.end();
     }
 }
 
@@ -211,7 +223,7 @@ mod tests {
         PinIndex::new(&hot, Vec::new()).add(&NewPin::new(*blocks[0].cid())).unwrap();
         let lease = hot.leased();
         lease.put(&blocks[1..2]).unwrap();
-        assert_eq!(hot.remove_loose(swept.loose).unwrap().len(), 1);
+        assert_eq!(hot.remove(swept).unwrap().len(), 1);
         let held = |block: &Block| hot.size(block.cid()).unwrap().is_some();
         assert_eq!([held(&blocks[0]), held(&blocks[1]), held(&blocks[2])], [true, true, false]);
     }

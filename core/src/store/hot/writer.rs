@@ -4,7 +4,7 @@
 //! write into memory, and for a flush only where a logged write rests on a bulk writer's blocks; so two writers of the same block agree on one id, and
 //! whoever removes a block cannot miss an edge that arrives meanwhile. Must not know why blocks are kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::MutexGuard;
 
 use super::HotStore;
@@ -36,6 +36,41 @@ pub(super) struct Writer {
     unflushed_since: Unflushed,
     /// Blocks and bytes held.
     pub(super) counts: Counts,
+    /// What a collection at work must not miss.
+    pub(super) watch: Watch,
+}
+
+/// Blocks that some change rests on, while a collection looks at a piece of the store: what it found loose
+/// before it has the lock may be kept by now.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Option<HashSet<Id>>,
+}
+
+/// Blocks that are watched, 8 to 16 bytes each; with more, the collection takes the piece for kept.
+const MAX_WATCHED: usize = 1 << 18;
+
+impl Watch {
+    /// From now on.
+    pub(super) fn begin(&mut self) {
+        self.seen = Some(HashSet::new());
+    }
+
+    pub(super) fn end(&mut self) {
+        self.seen = None;
+    }
+
+    /// Whether nothing came to rest on a block since it began.
+    pub(super) fn is_untouched(&self, id: Id) -> bool {
+        let few = self.seen.as_ref().filter(|seen| seen.len() < MAX_WATCHED);
+        few.is_some_and(|seen| !seen.contains(&id))
+    }
+
+    fn touch(&mut self, id: Id) {
+        if let Some(seen) = self.seen.as_mut().filter(|seen| seen.len() < MAX_WATCHED) {
+            seen.insert(id);
+        }
+    }
 }
 
 impl Writer {
@@ -53,6 +88,7 @@ impl Writer {
             unflushed: Unflushed::default(),
             unflushed_since: Unflushed::default(),
             counts: Counts::read(database)?,
+            watch: Watch::default(),
         })
     }
 
@@ -205,6 +241,7 @@ impl<'a> Edit<'a> {
     /// crash, and the block is leased to whoever makes the change.
     pub(crate) fn rests_on(&mut self, id: Id) {
         self.rests_on_unflushed |= self.writer.unflushed.contains(id);
+        self.writer.watch.touch(id);
         if let Some(lease) = self.lease {
             lease.hold(id);
         }
@@ -227,6 +264,11 @@ impl<'a> Edit<'a> {
 
     pub(super) fn store(&self) -> &'a HotStore {
         self.store
+    }
+
+    /// Whether nothing came to rest on a block since the collection at work began its piece.
+    pub(super) fn is_untouched(&self, id: Id) -> bool {
+        self.writer.watch.is_untouched(id)
     }
 
     /// A number that was never given before, as ids are.
