@@ -4,11 +4,19 @@ pub mod block;
 pub mod car;
 mod cbor;
 mod error;
+#[cfg(feature = "hot")]
+#[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]
+#[cfg_attr(feature = "testing", path = "fail/enabled.rs")]
+mod fail;
+#[cfg(feature = "hot")]
+pub mod gc;
 pub mod links;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
 mod path;
+#[cfg(feature = "hot")]
+pub mod pin;
 #[cfg(feature = "import")]
 mod pool;
 mod repo;

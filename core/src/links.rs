@@ -3,12 +3,17 @@
 //! Owns finding them in dag-pb, dag-cbor and dag-json. Must not know what the data means, nor where blocks
 //! lie. Nothing here recurses: depth costs no stack. Rules: the specifications of the three at ipld.io.
 
+#[cfg(feature = "hot")]
+mod edges;
 mod json;
 
 use crate::block::{Block, Cid, DAG_CBOR, DAG_JSON, DAG_PB};
 use crate::cbor::{Item, Items, TAG_CID};
 use crate::error::ReadError;
 use crate::unixfs::dag_pb::PbNode;
+
+#[cfg(feature = "hot")]
+pub(crate) use edges::{Link, has_no_links, links};
 
 /// Calls `each` with every link of a block, in the order in which they stand there, repeats included. One
 /// pass over the block.

@@ -7,6 +7,7 @@
 //! - [`archive`]: a Kubo flatfs tree, read-only.
 //! - [`car`]: a CAR file, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
+//! - `hot`: what is written here, in a RocksDB (feature `hot`).
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
@@ -15,6 +16,8 @@ pub mod car;
 pub mod contract;
 mod extent;
 mod faults;
+#[cfg(feature = "hot")]
+pub mod hot;
 pub mod memory;
 pub(crate) mod open_files;
 mod suspects;
