@@ -247,6 +247,22 @@ fn an_index_that_leads_to_another_block_finds_nothing_even_unverified() {
 }
 
 #[test]
+fn thousands_of_rows_of_one_digest_do_not_keep_a_request() {
+    // A CAR without the block that all rows of the index name.
+    let blocks = blocks(20);
+    let (payload, offsets) = v1(&blocks);
+    let wanted = Block::verified(cid_of(RAW, b"wanted"), Bytes::from_static(b"wanted")).unwrap();
+    let rows: Vec<(&Block, u64)> = (0..300_000).map(|i| (&wanted, offsets[i % 20])).collect();
+    let folder = Folder::new();
+    let car = open(&folder.put(&v2(&payload, &index_sorted(&rows)))).unwrap();
+    let start = std::time::Instant::now();
+    for _ in 0..20 {
+        assert!(car.get(wanted.cid()).unwrap().is_none());
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_car_that_is_broken_is_refused_with_the_place() {
     let folder = Folder::new();
     let (good, _) = v1(&blocks(10));

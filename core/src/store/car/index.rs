@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use coldfront_flatfs::BlockFile;
 
 use super::sort::{Entry, Sorter};
-use super::{Payload, Section, key_of, read_at};
+use super::{MAX_STRANGERS, Payload, Section, key_of, read_at};
 use crate::block::{Cid, IDENTITY};
 use crate::car::{CarError, CarFault, SECTION_HEAD_LEN};
 use crate::error::StoreError;
@@ -78,27 +78,52 @@ impl OwnIndex {
 
     pub(super) fn find(&self, cid: &Cid, payload: &Payload) -> Result<Option<Section>, StoreError> {
         let key = key_of(cid);
-        let (mut at, end) = self.bucket(bucket_of(key, self.bits))?;
+        let (start, end) = self.bucket(bucket_of(key, self.bits))?;
         let end = end.min(self.entries);
+        let mut at = self.narrow(key, start, end)?;
         let mut bytes = [0; READ_ENTRIES * ENTRY_LEN as usize];
+        let mut strangers = 0;
         while at < end {
             let count = (end - at).min(READ_ENTRIES as u64);
             let wanted = bytes.get_mut(..(count * ENTRY_LEN) as usize).unwrap_or_default();
-            self.read(wanted, HEAD_LEN + table_len(self.bits) + at * ENTRY_LEN)?;
+            self.read(wanted, self.place_of(at))?;
             let (entries, _) = wanted.as_chunks::<{ ENTRY_LEN as usize }>();
             for entry in entries.iter().map(Entry::from_bytes) {
-                if entry.key > key {
+                if entry.key > key || strangers >= MAX_STRANGERS {
                     return Ok(None);
                 }
-                if entry.key == key
-                    && let Some(section) = payload.holds(cid, entry.at)?
-                {
-                    return Ok(Some(section));
+                if entry.key == key {
+                    if let Some(section) = payload.holds(cid, entry.at)? {
+                        return Ok(Some(section));
+                    }
+                    strangers += 1;
                 }
             }
             at += count;
         }
         Ok(None)
+    }
+
+    /// An entry, at most [`READ_ENTRIES`] before the first of a key: where a bucket has more than can be read
+    /// at once, the first is found by halving.
+    fn narrow(&self, key: u64, mut low: u64, end: u64) -> Result<u64, StoreError> {
+        let mut high = end;
+        while high.saturating_sub(low) > READ_ENTRIES as u64 {
+            let middle = low + (high - low) / 2;
+            let mut entry = [0; ENTRY_LEN as usize];
+            self.read(&mut entry, self.place_of(middle))?;
+            if Entry::from_bytes(&entry).key < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Where an entry lies in the file.
+    fn place_of(&self, entry: u64) -> u64 {
+        HEAD_LEN + table_len(self.bits) + entry * ENTRY_LEN
     }
 
     /// The first entry of a bucket, and the first behind it.
@@ -235,4 +260,27 @@ fn write(payload: &Payload, sorter: Sorter, path: &Path) -> io::Result<()> {
     }
     table.flush()?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_bucket_of_any_size_is_searched_by_halving() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("i");
+        // One bucket of 50,000 entries: the keys 0, 3, 6 and so on.
+        let mut bytes = vec![0; HEAD_LEN as usize];
+        bytes.extend([0u64, 50_000].map(u64::to_le_bytes).concat());
+        (0..50_000u64).for_each(|i| bytes.extend(Entry { key: 3 * i, at: i }.to_bytes()));
+        std::fs::write(&path, bytes).unwrap();
+        let index = OwnIndex { file: BlockFile::open(&path).unwrap(), bits: 0, entries: 50_000 };
+        for key in [0, 1, 2, 3, 74_999, 75_000, 149_997, 149_998, u64::MAX] {
+            let first = key.div_ceil(3).min(50_000);
+            let low = index.narrow(key, 0, 50_000).unwrap();
+            assert!(low <= first && first - low <= READ_ENTRIES as u64, "{key}: {low} {first}");
+        }
+    }
 }

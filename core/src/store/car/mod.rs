@@ -24,6 +24,10 @@ use crate::store::{BlockSource, Extent, Located};
 use index::OwnIndex;
 use v2::V2Index;
 
+/// Sections of other blocks that are looked at for one that is asked for. Honest files have none; one that
+/// is made to have thousands in one place of the index must not keep a request for seconds.
+const MAX_STRANGERS: usize = 64;
+
 /// Where a CAR lies, and its index.
 #[derive(Clone, Debug)]
 pub struct CarOptions {

@@ -3,7 +3,7 @@
 //! Rules: the CARv2 specification, formats 0x0400 (IndexSorted) and 0x0401 (MultihashIndexSorted): tables
 //! of one width each, whose rows are a digest and an offset from the start of the payload, in order.
 
-use super::{Payload, Section, read_at};
+use super::{MAX_STRANGERS, Payload, Section, read_at};
 use crate::block::Cid;
 use crate::error::StoreError;
 
@@ -146,7 +146,7 @@ impl Table {
                 high = middle;
             }
         }
-        for at in low..self.rows {
+        for at in (low..self.rows).take(MAX_STRANGERS) {
             let row = self.row(at, payload)?;
             if row.digest() != digest {
                 break;

@@ -78,7 +78,8 @@ impl Importer {
         Self::into(options, Some(store))
     }
 
-    /// Begins an import that stores nothing: the CIDs alone.
+    /// Begins an import that stores nothing: the CIDs alone. They are those that storing gives. (Kubo's
+    /// `--only-hash` forgets `max-directory-links` and `max-hamt-fanout` for the topmost directory.)
     pub fn only_hash(options: &ImportOptions) -> Result<Self, ImportError> {
         Self::into(options, None)
     }
