@@ -4,11 +4,14 @@
 //! files of our own, which reclaim space by punching holes and can be sent by the kernel) changes this
 //! file alone. Measured among four layouts; what the others cost stands in `core/DESIGN.md`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::database::{Batch, Database};
 use super::error::HotError;
+use super::pinned;
 use super::schema::{Entry, Family, Held, Id, SMALL_BLOCK_LEN};
 use crate::store::Extent;
 
@@ -42,10 +45,19 @@ pub(super) fn put(
 }
 
 /// The bytes of a block, or `None` when they are not here. One read of a table, one of a blob file.
-pub(super) fn get(database: &Database, entry: &Entry) -> Result<Option<Bytes>, HotError> {
-    let Some(family) = family_of(entry.held) else { return Ok(None) };
-    let found = database.get(family, &entry.id.key())?;
-    Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
+///
+/// Those out of a blob file are RocksDB's own and keep the database open; small ones are a copy, which
+/// does not hold a block of the cache for as long as somebody is slow to send it.
+pub(super) fn get(database: &Arc<Database>, entry: &Entry) -> Result<Option<Bytes>, HotError> {
+    let key = entry.id.key();
+    match entry.held {
+        Held::Blob => pinned::get(database, Family::Blocks, &key),
+        Held::Small => {
+            let found = database.get(Family::Small, &key)?;
+            Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
+        }
+        Held::Archive => Ok(None),
+    }
 }
 
 /// Where the bytes lie in a file. Never, in this layout: blob files are RocksDB's own.
