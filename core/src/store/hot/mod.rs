@@ -19,7 +19,6 @@ mod folder;
 mod lease;
 mod options;
 mod payload;
-mod pinned;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -52,7 +51,7 @@ use crate::store::{BlockSource, BlockStore, Located};
 
 /// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
 ///
-/// It is closed when the last clone, and the last block that was read from it, are dropped.
+/// It is closed when the last clone is dropped.
 ///
 /// ```
 /// use coldfront::store::hot::{HotOptions, HotStore};
@@ -75,7 +74,7 @@ pub struct HotStore {
 }
 
 struct Inner {
-    database: Arc<Database>,
+    database: Database,
     writer: Mutex<Writer>,
     commits: Commits,
     leases: Leases,
@@ -95,7 +94,7 @@ impl HotStore {
         let settings = Settings::new(options)?;
         let folder = Folder::open(&options.path, options.create)?;
         folder.ensure_database(|at| create(&settings, at, folder.path()))?;
-        let database = Arc::new(Database::open(&settings, folder)?);
+        let database = Database::open(&settings, folder)?;
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
         let inner = Inner {
@@ -207,7 +206,7 @@ impl HotStore {
         Ok(self.entry(cid)?.filter(|entry| entry.held != Held::Archive))
     }
 
-    fn database(&self) -> &Arc<Database> {
+    fn database(&self) -> &Database {
         &self.inner.database
     }
 

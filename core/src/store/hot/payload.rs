@@ -4,14 +4,11 @@
 //! files of our own, which reclaim space by punching holes and can be sent by the kernel) changes this
 //! file alone. Measured among four layouts; what the others cost stands in `core/DESIGN.md`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::database::{Batch, Database};
 use super::error::HotError;
-use super::pinned;
 use super::schema::{Entry, Family, Held, Id, SMALL_BLOCK_LEN};
 use crate::store::Extent;
 
@@ -46,18 +43,13 @@ pub(super) fn put(
 
 /// The bytes of a block, or `None` when they are not here. One read of a table, one of a blob file.
 ///
-/// Those out of a blob file are RocksDB's own and keep the database open; small ones are a copy, which
-/// does not hold a block of the cache for as long as somebody is slow to send it.
-pub(super) fn get(database: &Arc<Database>, entry: &Entry) -> Result<Option<Bytes>, HotError> {
-    let key = entry.id.key();
-    match entry.held {
-        Held::Blob => pinned::get(database, Family::Blocks, &key),
-        Held::Small => {
-            let found = database.get(Family::Small, &key)?;
-            Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
-        }
-        Held::Archive => Ok(None),
-    }
+/// A copy of what RocksDB holds. Without it (the value kept alive beside its database) a warm read of 256 KiB took
+/// as long within the noise of the machine, since RocksDB copies twice before; and bytes on their way to a slow
+/// client would keep the store from being closed.
+pub(super) fn get(database: &Database, entry: &Entry) -> Result<Option<Bytes>, HotError> {
+    let Some(family) = family_of(entry.held) else { return Ok(None) };
+    let found = database.get(family, &entry.id.key())?;
+    Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
 }
 
 /// Where the bytes lie in a file. Never, in this layout: blob files are RocksDB's own.
