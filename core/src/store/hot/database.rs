@@ -12,14 +12,17 @@ use rocksdb::{
 };
 
 use super::error::HotError;
+use super::folder::Folder;
 use super::options::Settings;
 use super::schema::{Family, Id, after_prefix};
 use crate::fail;
 
 pub(super) struct Database {
+    // ORDER: fields drop in this order; the lock on the folder goes when RocksDB is closed.
     db: DB,
     /// The store's folder, for sentences.
     path: PathBuf,
+    _folder: Option<Folder>,
 }
 
 /// Whether a write is in the log, and so survives a crash without a flush once the log is synced.
@@ -30,8 +33,19 @@ pub(super) enum Log {
 }
 
 impl Database {
-    /// Opens what lies in `at`; `store` is the folder that errors name.
-    pub(super) fn open(
+    /// Opens the database of a folder, which stays locked until it is closed.
+    pub(super) fn open(settings: &Settings, folder: Folder) -> Result<Database, HotError> {
+        let mut database = Database::open_at(settings, &folder.database(), folder.path(), false)?;
+        database._folder = Some(folder);
+        Ok(database)
+    }
+
+    /// Makes a database in `at`; `store` is the folder that errors name.
+    pub(super) fn make(settings: &Settings, at: &Path, store: &Path) -> Result<Database, HotError> {
+        Database::open_at(settings, at, store, true)
+    }
+
+    fn open_at(
         settings: &Settings,
         at: &Path,
         store: &Path,
@@ -42,7 +56,7 @@ impl Database {
         options.create_missing_column_families(create);
         let db = DB::open_cf_descriptors(&options, at, settings.families())
             .map_err(|error| HotError::engine(store, "opening it", &error))?;
-        Ok(Database { db, path: store.to_owned() })
+        Ok(Database { db, path: store.to_owned(), _folder: None })
     }
 
     pub(super) fn path(&self) -> &Path {

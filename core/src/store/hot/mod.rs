@@ -51,6 +51,8 @@ use crate::store::{BlockSource, BlockStore, Located};
 
 /// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
 ///
+/// It is closed when the last clone is dropped.
+///
 /// ```
 /// use coldfront::store::hot::{HotOptions, HotStore};
 /// use coldfront::{Block, BlockSource, BlockStore};
@@ -72,7 +74,6 @@ pub struct HotStore {
 }
 
 struct Inner {
-    // ORDER: fields drop in this order; the lock on the folder goes last.
     database: Database,
     writer: Mutex<Writer>,
     commits: Commits,
@@ -81,7 +82,6 @@ struct Inner {
     flushing: Mutex<()>,
     /// One collection at a time.
     collecting: Mutex<()>,
-    folder: Folder,
 }
 
 impl HotStore {
@@ -94,7 +94,7 @@ impl HotStore {
         let settings = Settings::new(options)?;
         let folder = Folder::open(&options.path, options.create)?;
         folder.ensure_database(|at| create(&settings, at, folder.path()))?;
-        let database = Database::open(&settings, &folder.database(), folder.path(), false)?;
+        let database = Database::open(&settings, folder)?;
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
         let inner = Inner {
@@ -104,7 +104,6 @@ impl HotStore {
             leases: Leases::default(),
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
-            folder,
         };
         Ok(HotStore { inner: Arc::new(inner) })
     }
@@ -221,7 +220,7 @@ impl HotStore {
 
     /// The name it has in sentences.
     fn name(&self) -> String {
-        format!("hot store {}", self.inner.folder.path().display())
+        format!("hot store {}", self.database().path().display())
     }
 
     fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
@@ -240,7 +239,7 @@ fn create(
     at: &std::path::Path,
     store: &std::path::Path,
 ) -> Result<(), HotError> {
-    let database = Database::open(settings, at, store, true)?;
+    let database = Database::make(settings, at, store)?;
     let mut batch = Batch::default();
     database.put(&mut batch, Family::Meta, meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
     database.write_durably(batch)?;
@@ -306,7 +305,7 @@ impl BlockStore for HotStore {
 
 impl fmt::Debug for HotStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HotStore").field("path", &self.inner.folder.path()).finish_non_exhaustive()
+        f.debug_struct("HotStore").field("path", &self.database().path()).finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, LogLevel, Options,
-    SliceTransform, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    LogLevel, LruCacheOptions, Options, SliceTransform, WriteBufferManager,
 };
 
 use super::counts;
@@ -76,7 +76,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(options: &HotOptions) -> Result<Settings, HotError> {
         let shares = Shares::of(options.memory)?;
-        let cache = Cache::new_lru_cache(to_usize(shares.cache));
+        let cache = cache(shares.cache);
         let mut db = Options::default();
         // Blocks and what names them reach the disk together or not at all, also with the log off.
         db.set_atomic_flush(true);
@@ -155,6 +155,12 @@ impl Settings {
         table.set_block_cache(&self.cache);
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
+        // In pieces, of which a look-up needs one each. Whole, the filter of a million keys has more than a
+        // megabyte: read anew for each look-up where the cache has no room for it (seen: 1 MB a look-up).
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(8 * 1024);
+        table.set_pin_top_level_index_and_filter(true);
         table.set_format_version(5);
         table.set_block_size(8 * 1024);
         table
@@ -177,6 +183,21 @@ impl Settings {
         options.set_max_bytes_for_level_base(64 * MIB);
     }
 }
+
+/// The block cache. In few parts, each with its lock: what is larger than a part is never cached.
+fn cache(bytes: u64) -> Cache {
+    let parts_log2 =
+        (bytes / LEAST_CACHE_PART).checked_ilog2().unwrap_or(0).min(MAX_CACHE_PARTS_LOG2);
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(to_usize(bytes));
+    options.set_num_shard_bits(clamped(parts_log2));
+    Cache::new_lru_cache_opts(&options)
+}
+
+/// A part of the cache has at least so many bytes.
+const LEAST_CACHE_PART: u64 = 8 * MIB;
+/// Two to the power of this: more parts than processors are of no use.
+const MAX_CACHE_PARTS_LOG2: u32 = 5;
 
 fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
