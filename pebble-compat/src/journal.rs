@@ -89,7 +89,17 @@ impl Journal {
         }
     }
 
-    fn put(&mut self, sequence: u64, op: Op, key: &[u8], value: &[u8]) {
+    /// Counts memory that is held beside the entries; fails beyond the bound.
+    pub(crate) fn reserve(&mut self, bytes: usize, path: &Path) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(if bytes == 0 { 0 } else { bytes + ENTRY_OVERHEAD });
+        if self.bytes > MAX_JOURNAL_BYTES {
+            return Err(Error::JournalTooLarge { path: path.to_owned(), max: MAX_JOURNAL_BYTES });
+        }
+        Ok(())
+    }
+
+    /// Adds an entry unless a newer one of its key is there. Beyond the bound nothing is added.
+    pub(crate) fn put(&mut self, sequence: u64, op: Op, key: &[u8], value: &[u8]) {
         if self.bytes > MAX_JOURNAL_BYTES {
             return;
         }

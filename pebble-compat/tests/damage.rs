@@ -10,8 +10,15 @@ use coldfront_pebble::{Error, Fault, Options, Pair, Store};
 use golden_stores::{golden, pairs_of};
 
 /// A store of each table format, journal form and kind.
-const STORES: [&str; 6] =
-    ["pebble-1", "pebble-13", "pebble-19", "pebble-24", "leveldb", "kubo-leveldb-crashed"];
+const STORES: [&str; 7] = [
+    "pebble-1",
+    "pebble-13",
+    "pebble-19",
+    "pebble-24",
+    "leveldb",
+    "kubo-leveldb-crashed",
+    "badger",
+];
 
 /// What a store gives, and what it says is wrong.
 type Answer = (Vec<Pair>, Vec<String>);
@@ -169,9 +176,9 @@ fn two_blocks_that_changed_places_are_reported_or_do_no_harm() {
 
 /// The first table of a store, by name.
 fn first_table(dir: &Path) -> PathBuf {
-    let tables = files_of(dir).into_iter();
+    let mut tables = files_of(dir).into_iter();
     let is_table = |path: &PathBuf| path.extension().is_some_and(|it| it == "sst" || it == "ldb");
-    tables.filter(is_table).next().expect("a table")
+    tables.find(is_table).expect("a table")
 }
 
 #[test]
