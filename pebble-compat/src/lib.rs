@@ -17,11 +17,12 @@ mod merge;
 mod parse;
 mod pebble;
 mod row;
+mod snappy;
 mod source;
 mod store;
 mod table;
 
-pub use error::{Error, Fault, Feature};
+pub use error::{Error, Fault, Feature, MAX_NOTES};
 pub use journal::MAX_JOURNAL_BYTES;
 pub use store::{Kind, Options, Scan, Store};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Pair;
 use crate::badger::{self, Badger};
 use crate::entry::Dialect;
-use crate::error::{Error, Feature};
+use crate::error::{Error, Feature, Notes};
 use crate::journal::Replay;
 use crate::lsm::Lsm;
 use crate::merge::Merge;
@@ -59,7 +59,7 @@ impl Options {
 pub struct Store {
     kind: Kind,
     salvage: bool,
-    notes: Vec<Error>,
+    notes: Notes,
     held: Held,
 }
 
@@ -90,7 +90,7 @@ impl Store {
         let names = list(dir)?;
         let kind = kind_of(&names).ok_or_else(|| Error::NotAStore { path: dir.to_owned() })?;
         let salvage = options.salvage;
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let mut lsm = |manifest: &Path, dialect| {
             Lsm::open(dir, manifest, Replay { dialect, salvage }, &mut notes)
                 .map(|lsm| Held::Lsm(Box::new(lsm)))
@@ -113,10 +113,10 @@ impl Store {
     }
 
     /// What was met at open and passed over: the unfinished end of the newest journal after a crash, and with
-    /// [`Options::salvage`] what is damaged in manifest and journals.
+    /// [`Options::salvage`] what is damaged in manifest and journals; of that, the first [`MAX_NOTES`](crate::MAX_NOTES).
     #[must_use]
     pub fn notes(&self) -> &[Error] {
-        &self.notes
+        self.notes.as_slice()
     }
 
     /// The pairs whose keys are not less than `from`, by key ascending. To go on after a stop, scan from the last key

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, Fault, Feature, Trouble};
+use crate::error::{Error, Fault, Feature, Notes, Trouble};
 use crate::parse::Parser;
 use crate::source::SourceFile;
 
@@ -35,7 +35,7 @@ pub(crate) fn is_manifest(name: &str) -> bool {
 }
 
 /// The live tables by number. An unfinished record at the end was never in force.
-pub(super) fn read(path: &Path, notes: &mut Vec<Error>) -> Result<BTreeMap<u64, Live>, Error> {
+pub(super) fn read(path: &Path, notes: &mut Notes) -> Result<BTreeMap<u64, Live>, Error> {
     let bytes = SourceFile::read_all(path.to_owned(), MAX_LEN, "manifest")?;
     let mut parser = Parser::new(&bytes, "manifest head");
     let head = parse_head(&mut parser);

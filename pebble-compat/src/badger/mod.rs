@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use manifest::is_manifest;
 pub(crate) use table::{Cursor, Table};
 
-use crate::error::Error;
+use crate::error::{Error, Notes};
 use crate::journal::Journal;
 use crate::manifest::{TableInfo, runs};
 use crate::merge::{Merge, Source};
@@ -71,7 +71,7 @@ struct VLogs {
 
 impl Badger {
     /// Reads the manifest, every table for its checksum, and the value logs from where the tables end.
-    pub(crate) fn open(dir: &Path, salvage: bool, notes: &mut Vec<Error>) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, salvage: bool, notes: &mut Notes) -> Result<Self, Error> {
         let live = manifest::read(&dir.join(manifest::NAME), notes)?;
         let checksums = live.iter().map(|(id, table)| (*id, table.checksum.clone())).collect();
         let tables = Tables {
@@ -101,7 +101,7 @@ impl Badger {
     }
 
     /// Reads what the value logs hold behind the place that the tables know.
-    fn replay(&mut self, salvage: bool, notes: &mut Vec<Error>) -> Result<(), Error> {
+    fn replay(&mut self, salvage: bool, notes: &mut Notes) -> Result<(), Error> {
         let head = match self.newest(HEAD) {
             Err(error @ Error::Damaged { .. }) if salvage => {
                 notes.push(error);

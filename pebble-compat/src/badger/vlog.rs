@@ -7,7 +7,7 @@ use super::MOVED;
 use super::value::{Pointer, Stored, split_key};
 use crate::Pair;
 use crate::block::MAX_BLOCK_LEN;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Notes};
 use crate::journal::Journal;
 use crate::parse::Parser;
 use crate::source::SourceFile;
@@ -157,7 +157,7 @@ pub(super) fn replay(
     last: bool,
     salvage: bool,
     into: Replayed<'_>,
-    notes: &mut Vec<Error>,
+    notes: &mut Notes,
 ) -> Result<(), Error> {
     let mut replay = Replay { log, into, transaction: None };
     let path = log.file.path();
@@ -189,8 +189,16 @@ pub(super) fn replay(
             None => return Ok(()),
         }
     }
-    if replay.transaction.is_some() {
-        notes.push(Error::TornTail { path: path.to_owned(), offset: log.file.len() });
+    if replay.transaction.is_none() {
+        return Ok(());
+    }
+    // The file ends between the entries of a transaction.
+    let (path, offset) = (path.to_owned(), log.file.len());
+    let cut = Error::Damaged { path: path.clone(), offset, fault: Fault::Cut("transaction") };
+    match (last, salvage) {
+        (true, _) => notes.push(Error::TornTail { path, offset }),
+        (false, true) => notes.push(cut),
+        (false, false) => return Err(cut),
     }
     Ok(())
 }
