@@ -8,6 +8,8 @@ mod checksum;
 mod column;
 mod entry;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod journal;
 mod leveldb;
 mod log;
