@@ -5,6 +5,7 @@
 use crate::checksum::masked;
 use crate::error::{Error, Fault, Feature};
 use crate::parse::Parser;
+use crate::snappy;
 use crate::source::SourceFile;
 
 /// Longest block that is read, packed or unpacked. Blocks end after the entry that fills them, so the longest value of
@@ -52,15 +53,7 @@ fn unpack(bytes: &mut Vec<u8>, what: &'static str) -> Result<(), crate::error::T
     }
     match compression {
         0 => bytes.truncate(bytes.len() - TRAILER_LEN),
-        1 => {
-            let len = snap::raw::decompress_len(contents).map_err(|_| Fault::Malformed(what))?;
-            if len > MAX_BLOCK_LEN {
-                let max = MAX_BLOCK_LEN as u64;
-                return Err(Fault::TooLong { what, len: len as u64, max }.into());
-            }
-            let unpacked = snap::raw::Decoder::new().decompress_vec(contents);
-            *bytes = unpacked.map_err(|_| Fault::Malformed(what))?;
-        }
+        1 => *bytes = snappy::unpack(contents, MAX_BLOCK_LEN, what)?,
         other => return Err(Feature::Compression(other).into()),
     }
     Ok(())

@@ -185,6 +185,26 @@ pub enum Feature {
     MergeEntries,
 }
 
+/// Most notes that a store keeps of what was passed over at open. Behind so many places more say nothing new.
+pub const MAX_NOTES: usize = 1000;
+
+/// What was met at open and passed over, in the order it was met.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Vec<Error>);
+
+impl Notes {
+    /// Adds a note, while there is room.
+    pub(crate) fn push(&mut self, note: Error) {
+        if self.0.len() < MAX_NOTES {
+            self.0.push(note);
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Error] {
+        &self.0
+    }
+}
+
 /// Why bytes cannot be taken apart: broken, or of a kind that is refused. Says nothing of the file they are from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::entry::{Dialect, Op, read_batch};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Notes};
 use crate::log::{Broken, LogReader, Step};
 use crate::source::SourceFile;
 
@@ -49,7 +49,7 @@ impl Journal {
         number: u64,
         last: bool,
         how: Replay,
-        notes: &mut Vec<Error>,
+        notes: &mut Notes,
     ) -> Result<(), Error> {
         let mut log = LogReader::new(SourceFile::open(path.to_owned())?, number);
         loop {
@@ -71,7 +71,7 @@ impl Journal {
         log: &LogReader,
         at: u64,
         how: Replay,
-        notes: &mut Vec<Error>,
+        notes: &mut Notes,
     ) -> Result<(), Error> {
         let path = log.file().path();
         let read = read_batch(log.record(), how.dialect, |sequence, op, key, value| {
@@ -89,7 +89,17 @@ impl Journal {
         }
     }
 
-    fn put(&mut self, sequence: u64, op: Op, key: &[u8], value: &[u8]) {
+    /// Counts memory that is held beside the entries; fails beyond the bound.
+    pub(crate) fn reserve(&mut self, bytes: usize, path: &Path) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(if bytes == 0 { 0 } else { bytes + ENTRY_OVERHEAD });
+        if self.bytes > MAX_JOURNAL_BYTES {
+            return Err(Error::JournalTooLarge { path: path.to_owned(), max: MAX_JOURNAL_BYTES });
+        }
+        Ok(())
+    }
+
+    /// Adds an entry unless a newer one of its key is there. Beyond the bound nothing is added.
+    pub(crate) fn put(&mut self, sequence: u64, op: Op, key: &[u8], value: &[u8]) {
         if self.bytes > MAX_JOURNAL_BYTES {
             return;
         }
@@ -116,7 +126,7 @@ fn pass_over(
     broken: Broken,
     last: bool,
     salvage: bool,
-    notes: &mut Vec<Error>,
+    notes: &mut Notes,
 ) -> Result<bool, Error> {
     let path = log.file().path().to_owned();
     let more = log.resume()?;
@@ -135,7 +145,7 @@ fn pass_over(
 /// The records of a manifest, each given to `each`. An unfinished one at the end was never in force.
 pub(crate) fn read_manifest(
     path: &Path,
-    notes: &mut Vec<Error>,
+    notes: &mut Notes,
     mut each: impl FnMut(&[u8]) -> Result<(), crate::error::Trouble>,
 ) -> Result<(), Error> {
     let mut log = LogReader::new(SourceFile::open(path.to_owned())?, 0);

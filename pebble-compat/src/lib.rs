@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+mod badger;
 mod block;
 mod checksum;
 mod column;
 mod entry;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod journal;
 mod leveldb;
 mod log;
@@ -16,11 +19,12 @@ mod merge;
 mod parse;
 mod pebble;
 mod row;
+mod snappy;
 mod source;
 mod store;
 mod table;
 
-pub use error::{Error, Fault, Feature};
+pub use error::{Error, Fault, Feature, MAX_NOTES};
 pub use journal::MAX_JOURNAL_BYTES;
 pub use store::{Kind, Options, Scan, Store};
 

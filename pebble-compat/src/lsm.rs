@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::{Dialect, Op};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Notes};
 use crate::journal::{Journal, Latest, Replay, read_manifest};
 use crate::manifest::{TableInfo, Version, runs};
 use crate::merge::{Merge, RunCursor, Source};
@@ -45,7 +45,7 @@ impl Lsm {
         dir: &Path,
         manifest: &Path,
         how: Replay,
-        notes: &mut Vec<Error>,
+        notes: &mut Notes,
     ) -> Result<Self, Error> {
         let mut version = Version::default();
         read_manifest(manifest, notes, |record| version.apply(record, how.dialect))?;
@@ -165,7 +165,7 @@ fn read_journals(
     dir: &Path,
     version: &Version,
     how: Replay,
-    notes: &mut Vec<Error>,
+    notes: &mut Notes,
 ) -> Result<Journal, Error> {
     let mut found: Vec<(u64, String)> = list(dir)?
         .into_iter()

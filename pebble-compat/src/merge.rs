@@ -7,7 +7,7 @@ use std::collections::btree_map::Range;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::Pair;
+use crate::badger;
 use crate::entry::Op;
 use crate::error::Error;
 use crate::journal::{Journal, Latest};
@@ -20,8 +20,10 @@ use crate::table::TableCursor;
 pub(crate) enum Source<'a> {
     /// What the journals hold.
     Journal(Range<'a, Vec<u8>, Latest>, Option<(&'a Vec<u8>, &'a Latest)>),
-    /// Tables one after the other.
+    /// Tables of LevelDB or Pebble, one after the other.
     Run(Box<RunCursor<'a>>),
+    /// Tables of Badger, one after the other.
+    Badger(Box<badger::RunCursor<'a>>),
 }
 
 impl<'a> Source<'a> {
@@ -34,6 +36,10 @@ impl<'a> Source<'a> {
         Source::Run(Box::new(cursor))
     }
 
+    pub(crate) fn badger(cursor: badger::RunCursor<'a>) -> Self {
+        Source::Badger(Box::new(cursor))
+    }
+
     fn advance(&mut self) -> Result<bool, Error> {
         match self {
             Source::Journal(range, here) => {
@@ -41,6 +47,7 @@ impl<'a> Source<'a> {
                 Ok(here.is_some())
             }
             Source::Run(cursor) => cursor.advance(),
+            Source::Badger(cursor) => cursor.advance(),
         }
     }
 
@@ -48,6 +55,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Journal(_, here) => here.map(|(key, _)| key.as_slice()).unwrap_or_default(),
             Source::Run(cursor) => cursor.key(),
+            Source::Badger(cursor) => cursor.key(),
         }
     }
 
@@ -55,6 +63,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Journal(_, here) => here.map_or(0, |(_, latest)| latest.sequence),
             Source::Run(cursor) => cursor.sequence(),
+            Source::Badger(cursor) => cursor.version(),
         }
     }
 
@@ -63,6 +72,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Journal(_, here) => here.and_then(|(_, latest)| latest.value.clone()),
             Source::Run(cursor) => cursor.value(),
+            Source::Badger(cursor) => Some(cursor.value().to_vec()),
         }
     }
 }
@@ -126,7 +136,16 @@ enum State {
     Over,
 }
 
-/// The live pairs of several sources. The first source wins where two have the same sequence.
+/// The newest entry of a key.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    pub(crate) key: Vec<u8>,
+    pub(crate) sequence: u64,
+    /// `None`: deleted.
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// The entries of several sources. The first source wins where two have the same sequence.
 #[derive(Debug)]
 pub(crate) struct Merge<'a> {
     sources: Vec<(State, Source<'a>)>,
@@ -139,21 +158,18 @@ impl<'a> Merge<'a> {
         Merge { sources, last: None }
     }
 
-    /// The next pair. After an error the next call goes on behind what cannot be read; of a key that was there, an older
-    /// entry may then show.
-    pub(crate) fn next_pair(&mut self) -> Result<Option<Pair>, Error> {
+    /// The next key with its newest entry. After an error the next call goes on behind what cannot be read; of a key that
+    /// was there, an older entry may then show.
+    pub(crate) fn next_newest(&mut self) -> Result<Option<Newest>, Error> {
         loop {
             self.advance_due()?;
             let Some((state, source)) = self.smallest() else { return Ok(None) };
             *state = State::Due;
             let key = source.key().to_vec();
-            let value = source.value();
-            if self.last.as_ref() == Some(&key) {
-                continue;
-            }
-            self.last = Some(key.clone());
-            if let Some(value) = value {
-                return Ok(Some((key, value)));
+            let newest = Newest { sequence: source.sequence(), value: source.value(), key };
+            if self.last.as_ref() != Some(&newest.key) {
+                self.last = Some(newest.key.clone());
+                return Ok(Some(newest));
             }
         }
     }

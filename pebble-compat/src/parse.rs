@@ -56,6 +56,18 @@ impl<'a> Parser<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    pub(crate) fn u16_be(&mut self) -> Result<u16, Fault> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(crate) fn u32_be(&mut self) -> Result<u32, Fault> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    pub(crate) fn u64_be(&mut self) -> Result<u64, Fault> {
+        self.array().map(u64::from_be_bytes)
+    }
+
     /// An unsigned LEB128 number of at most 64 bits.
     pub(crate) fn varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0u64;

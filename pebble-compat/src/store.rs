@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use crate::Pair;
+use crate::badger::{self, Badger};
 use crate::entry::Dialect;
-use crate::error::{Error, Feature};
+use crate::error::{Error, Feature, Notes};
 use crate::journal::Replay;
 use crate::lsm::Lsm;
 use crate::merge::Merge;
@@ -21,6 +22,8 @@ pub enum Kind {
     Pebble,
     /// LevelDB, that of Go: Kubo's `datastore`, beside flatfs.
     LevelDb,
+    /// Badger 1: Kubo's `badgerds`.
+    Badger,
 }
 
 /// How a store is read.
@@ -56,8 +59,15 @@ impl Options {
 pub struct Store {
     kind: Kind,
     salvage: bool,
-    notes: Vec<Error>,
-    lsm: Lsm,
+    notes: Notes,
+    held: Held,
+}
+
+/// A store of either family.
+#[derive(Debug)]
+enum Held {
+    Lsm(Box<Lsm>),
+    Badger(Box<Badger>),
 }
 
 impl Store {
@@ -80,16 +90,20 @@ impl Store {
         let names = list(dir)?;
         let kind = kind_of(&names).ok_or_else(|| Error::NotAStore { path: dir.to_owned() })?;
         let salvage = options.salvage;
-        let (manifest, dialect) = match kind {
-            Kind::Pebble => (pebble::manifest(dir, &names, salvage)?, Dialect::Pebble),
+        let mut notes = Notes::default();
+        let mut lsm = |manifest: &Path, dialect| {
+            Lsm::open(dir, manifest, Replay { dialect, salvage }, &mut notes)
+                .map(|lsm| Held::Lsm(Box::new(lsm)))
+        };
+        let held = match kind {
+            Kind::Pebble => lsm(&pebble::manifest(dir, &names, salvage)?, Dialect::Pebble)?,
             Kind::LevelDb => {
                 refuse_rocksdb(dir, &names)?;
-                (leveldb::manifest(dir, &names)?, Dialect::LevelDb)
+                lsm(&leveldb::manifest(dir, &names)?, Dialect::LevelDb)?
             }
+            Kind::Badger => Held::Badger(Box::new(Badger::open(dir, salvage, &mut notes)?)),
         };
-        let mut notes = Vec::new();
-        let lsm = Lsm::open(dir, &manifest, Replay { dialect, salvage }, &mut notes)?;
-        Ok(Store { kind, salvage, notes, lsm })
+        Ok(Store { kind, salvage, notes, held })
     }
 
     /// Which program wrote it.
@@ -99,10 +113,10 @@ impl Store {
     }
 
     /// What was met at open and passed over: the unfinished end of the newest journal after a crash, and with
-    /// [`Options::salvage`] what is damaged in manifest and journals.
+    /// [`Options::salvage`] what is damaged in manifest and journals; of that, the first [`MAX_NOTES`](crate::MAX_NOTES).
     #[must_use]
     pub fn notes(&self) -> &[Error] {
-        &self.notes
+        self.notes.as_slice()
     }
 
     /// The pairs whose keys are not less than `from`, by key ascending. To go on after a stop, scan from the last key
@@ -111,7 +125,11 @@ impl Store {
     /// An error ends the walk; with [`Options::salvage`] the walk goes on behind what cannot be read.
     #[must_use]
     pub fn scan(&self, from: &[u8]) -> Scan<'_> {
-        Scan { merge: self.lsm.scan(from), prefix: Vec::new(), salvage: self.salvage, over: false }
+        let (merge, badger) = match &self.held {
+            Held::Lsm(lsm) => (lsm.scan(from), None),
+            Held::Badger(badger) => (badger.scan(from), Some(&**badger)),
+        };
+        Scan { merge, badger, prefix: Vec::new(), salvage: self.salvage, over: false }
     }
 
     /// The pairs whose keys begin with `prefix`, as [`Store::scan`] gives them.
@@ -125,7 +143,10 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::Io`] when a table that may hold the key cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.lsm.get(key)
+        match &self.held {
+            Held::Lsm(lsm) => lsm.get(key),
+            Held::Badger(badger) => badger.get(key),
+        }
     }
 }
 
@@ -133,6 +154,8 @@ impl Store {
 #[derive(Debug)]
 pub struct Scan<'a> {
     merge: Merge<'a>,
+    /// Where values are fetched from, if they lie apart.
+    badger: Option<&'a Badger>,
     prefix: Vec<u8>,
     salvage: bool,
     over: bool,
@@ -145,9 +168,9 @@ impl Iterator for Scan<'_> {
         if self.over {
             return None;
         }
-        match self.merge.next_pair() {
-            Ok(Some((key, value))) if key.starts_with(&self.prefix) => Some(Ok((key, value))),
-            Ok(_) => {
+        match self.next_pair() {
+            Ok(Some(pair)) => Some(Ok(pair)),
+            Ok(None) => {
                 self.over = true;
                 None
             }
@@ -159,13 +182,34 @@ impl Iterator for Scan<'_> {
     }
 }
 
+impl Scan<'_> {
+    fn next_pair(&mut self) -> Result<Option<Pair>, Error> {
+        while let Some(newest) = self.merge.next_newest()? {
+            if !newest.key.starts_with(&self.prefix) {
+                return Ok(None);
+            }
+            let Some(mut value) = newest.value else { continue };
+            if let Some(badger) = self.badger {
+                match badger.resolve(&newest.key, newest.sequence, &value)? {
+                    Some(resolved) => value = resolved,
+                    None => continue,
+                }
+            }
+            return Ok(Some((newest.key, value)));
+        }
+        Ok(None)
+    }
+}
+
 impl std::iter::FusedIterator for Scan<'_> {}
 
 /// The kind of the store with the files `names`.
 fn kind_of(names: &[String]) -> Option<Kind> {
     let has_tables = || names.iter().any(|name| number_before(name, "ldb").is_some());
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    if pebble::has_markers(names) {
+    if names.iter().any(|name| badger::is_manifest(name)) {
+        Some(Kind::Badger)
+    } else if pebble::has_markers(names) {
         Some(Kind::Pebble)
     } else if has("CURRENT") && pebble::options(names).is_some() && !has_tables() {
         // Pebble of Kubo 0.31 to 0.33. RocksDB looks the same; its options tell.

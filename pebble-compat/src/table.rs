@@ -285,6 +285,14 @@ fn read_footer(tail: &[u8], dialect: Dialect) -> Result<Footer, Trouble> {
     })
 }
 
+/// Reads any bytes as the end of a table of either dialect.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn check_any_footer(tail: &[u8]) {
+    for dialect in [Dialect::LevelDb, Dialect::Pebble] {
+        let _ = read_footer(tail, dialect);
+    }
+}
+
 /// The format by its magic number and, before that, its version.
 fn format_of(magic: u64, before: &[u8], dialect: Dialect) -> Result<Format, Trouble> {
     if dialect == Dialect::LevelDb {

@@ -21,7 +21,7 @@ fn repositories() -> (PathBuf, Vec<String>) {
     let names = fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
         let name = name.strip_suffix(".tar.gz")?;
-        (name.starts_with("pebble-")).then(|| name.to_owned())
+        (name.starts_with("pebble-") || name.starts_with("badger-")).then(|| name.to_owned())
     });
     let names = names.collect();
     (folder, names)

@@ -27,7 +27,8 @@ fn the_kind_is_told_by_the_files() {
         let kind = Store::open(&golden.dir).expect(name).kind();
         let expected = match name.trim_start_matches("kubo-") {
             name if name.starts_with("pebble") => Kind::Pebble,
-            _ => Kind::LevelDb,
+            name if name.starts_with("leveldb") => Kind::LevelDb,
+            _ => Kind::Badger,
         };
         assert_eq!(kind, expected, "{name}");
     }
@@ -54,7 +55,7 @@ fn a_look_up_finds_what_a_scan_finds_and_nothing_else() {
 fn a_deleted_key_is_not_found() {
     // Keys that were written and deleted by the program that made the stores: every third of them.
     use sha2::{Digest, Sha256};
-    for name in ["pebble-1", "pebble-24", "leveldb"] {
+    for name in ["pebble-1", "pebble-24", "leveldb", "badger"] {
         let golden = golden(name);
         let store = Store::open(&golden.dir).expect(name);
         let digest = Sha256::digest(b"key9");

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// Stores of all kinds.
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 10] = [
     "pebble-1",
     "pebble-13",
     "pebble-16",
@@ -22,6 +22,7 @@ pub(crate) const ALL: [&str; 9] = [
     "leveldb",
     "kubo-leveldb",
     "kubo-leveldb-crashed",
+    "badger",
 ];
 
 /// An unpacked store.
