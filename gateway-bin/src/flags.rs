@@ -53,10 +53,10 @@ pub(crate) enum Emit {
 /// Settings by flag.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Flags {
-    /// A Kubo repository, or the `blocks` directory of one.
+    /// A Kubo repository, the `blocks` directory of one, or a CAR file.
     /// May be given several times; asked in order.
     /// [env: COLDFRONT_ARCHIVE, paths separated by colons]
-    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(crate) archive: Vec<PathBuf>,
 
     /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT.

@@ -111,14 +111,14 @@ fn run(mut config: Config) -> Result<(), Failure> {
     serve_in_runtime(address, options, limits, config.workers()).map_err(Failure::Failed)
 }
 
-/// Tells a path that leads nowhere from a directory that is no archive.
+/// Tells a path that leads nowhere from one that is no archive.
 fn look_at(path: &Path) -> anyhow::Result<()> {
     use std::io::ErrorKind;
     let shown = path.display();
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => Ok(()),
+        Ok(found) if found.is_dir() || found.is_file() => Ok(()),
         Ok(_) => bail!(
-            "the archive {shown} is no directory; expected a Kubo repository or its `blocks` directory"
+            "the archive {shown} is neither a directory nor a file; expected a Kubo repository, its `blocks` directory, or a CAR file"
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(
             "the archive {shown} is not there; check its name, and whether the disk that holds it is mounted"

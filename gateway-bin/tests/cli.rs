@@ -191,7 +191,7 @@ fn version_and_help_are_printed_with_code_0() {
     let text = String::from_utf8(help.stdout).unwrap();
     assert_eq!(help.status.code(), Some(0));
     for part in [
-        "--archive <DIR>",
+        "--archive <PATH>",
         "COLDFRONT_ARCHIVE",
         "--gateway <ADDR>",
         "--limit <NAME=VALUE>",
@@ -261,11 +261,32 @@ fn an_archive_that_is_none_is_told_by_its_path() {
     serve(folder.path(), &["blocks"]);
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
-    serve(&file, &["is no directory", "blocks"]);
+    serve(&file, &["CAR"]);
+    serve(Path::new("/dev/null"), &["neither a directory nor a file", "blocks"]);
     let strange = folder.path().join("strange");
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("SHARDING"), "/repo/flatfs/shard/v1/sideways/2\n").unwrap();
     serve(&strange, &["sideways"]);
+}
+
+#[test]
+fn a_car_file_is_served_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = b"in a CAR\n";
+    let cid = testing::cid_of(coldfront::block::RAW, data);
+    let header = [&b"\xa2\x65roots\x80\x67version\x01"[..]].concat();
+    let section = [&cid.to_bytes()[..], data].concat();
+    let path = folder.path().join("one.car");
+    let parts = [&[header.len() as u8][..], &header, &[section.len() as u8], &section];
+    fs::write(&path, parts.concat()).unwrap();
+    let mut command = program();
+    command.args(["serve", "--gateway", "127.0.0.1:0", "--archive"]).arg(&path);
+    let gateway = Gateway::start(command);
+    let answer = gateway.get(&format!("/ipfs/{cid}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nin a CAR\n"),
+        "{answer}"
+    );
 }
 
 #[test]
