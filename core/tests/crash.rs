@@ -511,7 +511,9 @@ fn nothing_acknowledged_is_lost_and_no_garbage_stays_whenever_the_process_dies()
     let folder = tempfile::tempdir().unwrap();
     let world = World::new();
     let mut model = Model::default();
-    let mut random = Random::new(std::env::var(KILLS).map_or(1, |_| u64::from(std::process::id())));
+    let first = std::env::var(KILLS).map_or(1, |_| u64::from(std::process::id()));
+    eprintln!("plan {first}");
+    let mut random = Random::new(first);
     let (mut lines, mut by_themselves) = (0u64, 0u64);
     for seed in 0..kills {
         // Each store begins anew now and then, so that its making is interrupted too.

@@ -333,6 +333,19 @@ fn a_pin_that_is_removed_while_it_is_indexed_leaves_no_edges() {
 }
 
 #[test]
+fn a_pin_that_is_being_made_is_not_taken_for_abandoned_by_whoever_collects() {
+    let tree = tree();
+    let others = PinIndex::new(&tree.hot, Vec::new());
+    let mut collect_once = |_| {
+        run(&others);
+        ControlFlow::Continue(())
+    };
+    tree.pins.add_watched(&NewPin::new(tree.middle), &mut collect_once).unwrap();
+    assert_eq!(listed(&tree.pins), BTreeMap::from([(tree.middle, PinMode::Recursive)]));
+    assert!(tree.hot.size(&tree.leaf).unwrap().is_some());
+}
+
+#[test]
 fn a_pin_that_is_told_to_stop_is_none() {
     let tree = tree();
     let stopped = tree.pins.add_watched(&NewPin::new(tree.root), &mut |_| ControlFlow::Break(()));

@@ -14,11 +14,10 @@ mod release;
 mod walk;
 mod why;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use list::{Indirect, Pins};
@@ -139,9 +138,6 @@ struct Inner {
     hot: HotStore,
     /// Where blocks lie that are not in the hot store.
     below: Vec<Arc<dyn BlockSource>>,
-    /// Roots that are being pinned.
-    busy: Mutex<HashSet<Cid>>,
-    freed: Condvar,
     /// Blocks read by walks.
     read: AtomicU64,
 }
@@ -156,13 +152,7 @@ enum Place {
 impl PinIndex {
     /// The pins of `hot`. Blocks that are not there are looked for in `below`, in order. Reads nothing.
     pub fn new(hot: &HotStore, below: Vec<Arc<dyn BlockSource>>) -> PinIndex {
-        let inner = Inner {
-            hot: hot.clone(),
-            below,
-            busy: Mutex::default(),
-            freed: Condvar::new(),
-            read: AtomicU64::new(0),
-        };
+        let inner = Inner { hot: hot.clone(), below, read: AtomicU64::new(0) };
         PinIndex { inner: Arc::new(inner) }
     }
 
@@ -335,7 +325,7 @@ impl PinIndex {
             let Some(record) = self.record(key)? else { continue };
             if matches!(record.state, State::Walking | State::WalkingWasDirect) {
                 let cid = self.cid_of(key, &record)?;
-                if let Some(_claim) = self.try_claim(&cid) {
+                if let Some(_claim) = self.hot().claims().try_now(&cid) {
                     self.give_up(key, record.serial)?;
                 }
             }
@@ -349,7 +339,7 @@ impl PinIndex {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), PinError> {
         check_name(&pin.name)?;
-        let _claim = self.claim(&pin.cid);
+        let _claim = self.hot().claims().wait(&pin.cid);
         let Some((key, serial)) = self.begin(pin)? else { return Ok(()) };
         match self.walk(&pin.cid, key, serial, progress) {
             Ok(()) => self.finish(&pin.cid, key, serial),
@@ -515,34 +505,6 @@ impl PinIndex {
             }
         }
         Err(bad.map_or_else(|| ReadError::Missing(*cid).into(), PinError::from))
-    }
-
-    /// Waits until nobody else is pinning this CID.
-    fn claim(&self, cid: &Cid) -> Claim<'_> {
-        let mut busy = self.inner.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        while !busy.insert(*cid) {
-            busy = self.inner.freed.wait(busy).unwrap_or_else(PoisonError::into_inner);
-        }
-        Claim { inner: &self.inner, cid: *cid }
-    }
-
-    fn try_claim(&self, cid: &Cid) -> Option<Claim<'_>> {
-        let mut busy = self.inner.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.insert(*cid).then(|| Claim { inner: &self.inner, cid: *cid })
-    }
-}
-
-/// One caller pins a CID at a time.
-struct Claim<'a> {
-    inner: &'a Inner,
-    cid: Cid,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let mut busy = self.inner.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.remove(&self.cid);
-        self.inner.freed.notify_all();
     }
 }
 

@@ -10,6 +10,7 @@
 //! - `lease`: what a writer at work counts on.
 
 mod bulk;
+mod claims;
 mod commits;
 mod counts;
 mod database;
@@ -34,6 +35,7 @@ pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
 pub use schema::FORMAT_VERSION;
 
+use claims::Claims;
 use commits::Commits;
 use database::{Batch, Database, Log};
 pub(crate) use edges::{EdgeRow, PinKey, Walked};
@@ -82,6 +84,7 @@ struct Inner {
     flushing: Mutex<()>,
     /// One collection at a time.
     collecting: Mutex<()>,
+    claims: Claims,
 }
 
 impl HotStore {
@@ -104,6 +107,7 @@ impl HotStore {
             leases: Leases::default(),
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
+            claims: Claims::default(),
         };
         Ok(HotStore { inner: Arc::new(inner) })
     }
@@ -188,6 +192,11 @@ impl HotStore {
     /// Returns when everything that was written with a log is durable.
     pub(crate) fn make_durable(&self) -> Result<(), HotError> {
         self.commits().wait(self.database())
+    }
+
+    /// CIDs that somebody works on.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.inner.claims
     }
 
     /// What the index knows of a block.
