@@ -78,10 +78,10 @@ impl Repo {
         Repo { nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)) }
     }
 
-    /// The end of a path that was resolved before, by the CIDs found then ([`Resolved::cids`]), and the directory that
-    /// holds it: if both are still cached. Two look-ups in place of a walk; never waits.
-    pub fn revisit_now(&self, cids: &[Cid]) -> Option<(Arc<Node>, Option<Arc<Node>>)> {
-        resolve::revisit_now(&self.nodes, cids)
+    /// The node under a CID that a path led to before ([`Resolved::cids`]), if it is still cached: one look-up in place
+    /// of a walk. Never waits.
+    pub fn node_now(&self, cid: &Cid) -> Option<Arc<Node>> {
+        self.nodes.get_now(cid)
     }
 
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),

@@ -21,8 +21,6 @@ pub struct Resolved {
     pub node: Arc<Node>,
     /// The CID of each segment, the root's first and the end's last. Shards of a directory do not count.
     pub cids: Vec<Cid>,
-    /// The directory that holds the end, when the path has names.
-    pub parent: Option<Arc<Node>>,
 }
 
 impl Resolved {
@@ -65,19 +63,6 @@ pub(crate) fn resolve_block_now(
     walk(path, &|cid| Ok(nodes.get_now(cid)), &|cid| Ok(nodes.block_now(cid)))
 }
 
-/// The end of a path by the CIDs of its segments, and the directory above it, from cached nodes alone.
-pub(crate) fn revisit_now(
-    nodes: &NodeSource,
-    cids: &[Cid],
-) -> Option<(Arc<Node>, Option<Arc<Node>>)> {
-    let (end, above) = cids.split_last()?;
-    let parent = match above.last() {
-        Some(parent) => Some(nodes.get_now(parent)?),
-        None => None,
-    };
-    Some((nodes.get_now(end)?, parent))
-}
-
 /// Walks where waiting is allowed. When a block is missing, the node that names it is checked before that
 /// is believed, and the walk begins anew when the node may say something else. Each node is checked once,
 /// so there are no more walks than nodes.
@@ -116,7 +101,6 @@ fn walk(
     let Some(mut node) = step(path.root(), names.len())? else { return Ok(None) };
     let mut cids = Vec::with_capacity(names.len() + 1);
     cids.push(*path.root());
-    let mut parent = None;
     while let Some(name) = names.next() {
         let cid = match find(&node, name, fetch)? {
             Found::Link(cid) => cid,
@@ -127,8 +111,8 @@ fn walk(
             }
         };
         let Some(next) = step(&cid, names.len())? else { return Ok(None) };
-        parent = Some(std::mem::replace(&mut node, next));
+        node = next;
         cids.push(cid);
     }
-    Ok(Some(Resolved { node, cids, parent }))
+    Ok(Some(Resolved { node, cids }))
 }

@@ -34,14 +34,25 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(target: &Target<'_>, path: &Arc<ContentPath>, cids: Vec<Cid>) -> Arc<Self> {
-        let end = cids.last().unwrap_or(path.root());
         Arc::new(Known {
-            etag: ETag::of_cid(end),
+            etag: ETag::of_cid(cids.last().unwrap_or(path.root())),
             x_ipfs_path: target.x_ipfs_path(),
             x_ipfs_roots: HeaderValue::try_from(roots(path.root(), &cids)).ok(),
             path: path.clone(),
             cids,
         })
+    }
+}
+
+impl Known {
+    /// The CID of the end of the path, as the link to it spells it.
+    pub(super) fn end(&self) -> &Cid {
+        self.cids.last().unwrap_or(self.path.root())
+    }
+
+    /// The CID of the directory that holds it, when the path has names.
+    pub(super) fn parent(&self) -> Option<&Cid> {
+        self.cids.iter().nth_back(1)
     }
 }
 
@@ -61,21 +72,19 @@ fn roots(root: &Cid, cids: &[Cid]) -> String {
 pub(super) struct Found {
     /// The node at the end.
     pub(super) node: Arc<Node>,
-    /// The directory that holds it, when the path has names.
-    pub(super) parent: Option<Arc<Node>>,
     pub(super) known: Arc<Known>,
 }
 
 impl Found {
     /// What a walk down a path has found.
     pub(super) fn new(target: &Target<'_>, path: &Arc<ContentPath>, resolved: Resolved) -> Self {
-        let Resolved { node, cids, parent } = resolved;
-        Found { node, parent, known: Known::new(target, path, cids) }
+        let Resolved { node, cids } = resolved;
+        Found { node, known: Known::new(target, path, cids) }
     }
 
     /// The CID of the end of the path, as the link to it spells it.
     pub(super) fn cid(&self) -> &Cid {
-        self.known.cids.last().unwrap_or(self.node.cid())
+        self.known.end()
     }
 }
 
@@ -111,7 +120,7 @@ mod tests {
         let target = Target::parse(text.as_bytes()).unwrap();
         let node = Arc::new(Node::decode(path.root(), bytes::Bytes::from_static(b"x")).unwrap());
         let cids = vec![*path.root()];
-        let resolved = Resolved { node, cids, parent: None };
+        let resolved = Resolved { node, cids };
         known.remember(&target, &Found::new(&target, &path, resolved));
     }
 

@@ -155,9 +155,9 @@ impl Gateway {
     /// The end of the path that is wanted: without a walk where it was found before and is cached.
     async fn find(&self, wanted: &Wanted<'_>) -> Result<Result<Found, ReadError>, Failure> {
         if let Some(known) = &wanted.known
-            && let Some((node, parent)) = self.repo().revisit_now(&known.cids)
+            && let Some(node) = self.repo().node_now(known.end())
         {
-            return Ok(Ok(Found { node, parent, known: known.clone() }));
+            return Ok(Ok(Found { node, known: known.clone() }));
         }
         let resolved = self.resolve(&wanted.path).await?;
         Ok(resolved.map(|resolved| {

@@ -48,8 +48,9 @@ impl Gateway {
             return;
         }
         let next = wanted.target.file_name().and_then(next_segment);
-        let (Some(folder), Some(next)) = (&found.parent, next) else { return };
-        let Some(cid) = self.repo().lookup_now(folder, &next) else { return };
+        let (Some(folder), Some(next)) = (found.known.parent(), next) else { return };
+        let Some(folder) = self.repo().node_now(folder) else { return };
+        let Some(cid) = self.repo().lookup_now(&folder, &next) else { return };
         if !self.segments.is_due(&cid) {
             return;
         }
