@@ -83,6 +83,12 @@ impl Repo {
         Repo { nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)) }
     }
 
+    /// The end of a path that was resolved before, by the CIDs found then ([`Resolved::cids`]), and the directory that
+    /// holds it: if both are still cached. Two look-ups in place of a walk; never waits.
+    pub fn revisit_now(&self, cids: &[Cid]) -> Option<(Arc<Node>, Option<Arc<Node>>)> {
+        resolve::revisit_now(&self.nodes, cids)
+    }
+
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),
     /// none of them twice, and none that is cached; of a file with one block that is longer than 16 KiB only
     /// its head. Blocks.
@@ -161,6 +167,12 @@ impl Repo {
     /// The length of a block in bytes; `None` when no tier holds it. One stat. Blocks.
     pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         self.nodes.tiers().size(cid)
+    }
+
+    /// Whether pieces of files may come as bytes in memory, a whole leaf each ([`FileReader::next_block_len`]): because
+    /// blocks are verified, or a source has no files to read from.
+    pub fn may_hold_blocks_in_memory(&self) -> bool {
+        self.nodes.tiers().may_hold_blocks_in_memory()
     }
 
     /// To be called about every second: asks each tier whether it answers at all (one stat for an

@@ -65,6 +65,19 @@ pub(crate) fn resolve_block_now(
     walk(path, &|cid| Ok(nodes.get_now(cid)), &|cid| Ok(nodes.block_now(cid)))
 }
 
+/// The end of a path by the CIDs of its segments, and the directory above it, from cached nodes alone.
+pub(crate) fn revisit_now(
+    nodes: &NodeSource,
+    cids: &[Cid],
+) -> Option<(Arc<Node>, Option<Arc<Node>>)> {
+    let (end, above) = cids.split_last()?;
+    let parent = match above.last() {
+        Some(parent) => Some(nodes.get_now(parent)?),
+        None => None,
+    };
+    Some((nodes.get_now(end)?, parent))
+}
+
 /// Walks where waiting is allowed. When a block is missing, the node that names it is checked before that
 /// is believed, and the walk begins anew when the node may say something else. Each node is checked once,
 /// so there are no more walks than nodes.

@@ -392,3 +392,25 @@ fn of_a_large_leaf_without_verification_the_head_and_what_is_wanted_are_read() {
     assert_eq!(reads_of(part).unwrap(), (2, 100));
     assert_eq!(reads_of(part).unwrap(), (1, 100), "its head is known while it is open");
 }
+
+#[test]
+fn what_is_read_ahead_is_neither_hashed_nor_located_a_second_time() {
+    for policy in POLICIES {
+        let tree = Tree::new();
+        let content = tree::content(4 * 1000, 3);
+        let plan = FilePlan { chunk: 1000, ..FilePlan::default() };
+        let made = testing::file(&content, &plan, &mut |block| tree.put(&block));
+        let source = Counting::new(Archive::open(&tree.options()).unwrap());
+        let repo = tree::over(source.clone(), policy);
+        let node = tree::node(&repo, &made.cid);
+        let before = repo.stats().tiers.hashed;
+        let reader = repo.read(&node, ..);
+        assert_eq!(reader.warm(0, u64::MAX), 4000);
+        assert_eq!(repo.stats().tiers.hashed, before, "{policy:?}");
+        let read: Vec<u8> = reader.flat_map(|bytes| bytes.unwrap()).collect();
+        assert!(read == content);
+        let leaves = if policy == Verify::Off { 0 } else { 4 };
+        assert_eq!(repo.stats().tiers.hashed, before + leaves, "{policy:?}");
+        assert_eq!(source.taken(), 5);
+    }
+}

@@ -158,8 +158,13 @@ fn serve_in_runtime(
     limits: Limits,
     workers: Option<usize>,
 ) -> anyhow::Result<()> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = workers {
+    use tokio::runtime::Builder;
+    // One thread needs none of what several need to share their work.
+    let mut runtime = match workers {
+        Some(1) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if let Some(workers) = workers.filter(|workers| *workers > 1) {
         runtime.worker_threads(workers);
     }
     let runtime = runtime

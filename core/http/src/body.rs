@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::bridge::{Bridge, Running};
-use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Window};
+use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Share, Window};
 use crate::connection::BusyMark;
 
 /// Buffers that one wait for the disk fills: a whole leaf of 256 KiB in one read.
@@ -165,6 +165,10 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    fn is_file(&self) -> bool {
+        matches!(self, Part::File(_))
+    }
+
     fn len(&self) -> u64 {
         match self {
             Part::Bytes(bytes) => bytes.len() as u64,
@@ -196,6 +200,8 @@ pub(crate) struct FileBody {
     /// Filled already, to be sent next.
     ready: VecDeque<Bytes>,
     fetch: Option<Running<Fetched>>,
+    /// The extent is not in the page cache.
+    must_fetch: bool,
     /// The last wait would not have been spared by a warm page cache.
     always_waits: bool,
     ahead: Ahead,
@@ -225,6 +231,7 @@ impl FileBody {
             extent: None,
             ready: VecDeque::new(),
             fetch: None,
+            must_fetch: false,
             always_waits: false,
             ahead: Ahead { step: read_ahead / 8, max: read_ahead, until: 0 },
         }
@@ -280,9 +287,13 @@ impl FileBody {
                 ready!(self.poll_fetch(cx))?;
                 continue;
             }
+            if self.must_fetch {
+                ready!(self.poll_start_fetch(cx));
+                continue;
+            }
             if self.extent.is_some() {
-                let buffer = ready!(self.window.poll_take(cx));
-                if let Some(bytes) = self.read_now(buffer)? {
+                let share = ready!(self.window.poll_take(cx, BUFFER_LEN as u64));
+                if let Some(bytes) = self.read_now(share.into_buffer())? {
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 continue;
@@ -305,9 +316,9 @@ impl FileBody {
     fn fetch_ahead(&mut self) {
         if self.always_waits
             && self.fetch.is_none()
-            && let Some(buffer) = self.window.try_take()
+            && let Some(share) = self.window.try_take(self.fetch_bytes())
         {
-            self.start_fetch(buffer);
+            self.start_fetch(share);
         }
     }
 
@@ -330,28 +341,40 @@ impl FileBody {
                 Ok(Some(buffer.into_bytes(n)))
             }
             None => {
-                self.start_fetch(buffer);
+                self.must_fetch = true;
                 Ok(None)
             }
         }
     }
 
     fn poll_start_fetch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let buffer = ready!(self.window.poll_take(cx));
-        self.start_fetch(buffer);
+        let share = ready!(self.window.poll_take(cx, self.fetch_bytes()));
+        self.start_fetch(share);
         Poll::Ready(())
     }
 
-    /// Sends the reader off to wait for the disk, with as many buffers as one read may fill.
-    fn start_fetch(&mut self, buffer: Buffer) {
+    /// Memory that the next wait for the disk may take: for buffers, or for a block that comes whole.
+    fn fetch_bytes(&self) -> u64 {
+        const MAX: u64 = (FETCH_BUFFERS * BUFFER_LEN) as u64;
+        if let Some(extent) = &self.extent {
+            return extent.len().min(MAX);
+        }
+        let Some(Part::File(reader)) = self.parts.iter().find(|part| part.is_file()) else {
+            return 0;
+        };
+        match self.bridge.repo().may_hold_blocks_in_memory() {
+            true => reader.next_block_len(),
+            false => reader.remaining().min(MAX),
+        }
+    }
+
+    /// Sends the reader off to wait for the disk, with memory for what one read may bring.
+    fn start_fetch(&mut self, share: Share) {
         let Some(Part::File(reader)) = first_file(&mut self.parts) else { return };
         let reader = reader.clone();
+        self.must_fetch = false;
         let extent = self.extent.take();
-        let wanted = extent.as_ref().map_or(reader.remaining(), Extent::len);
-        let count = wanted.div_ceil(BUFFER_LEN as u64).clamp(1, FETCH_BUFFERS as u64) as usize;
-        let more = std::iter::from_fn(|| self.window.try_take()).take(count - 1);
-        let buffers: Vec<Buffer> = std::iter::once(buffer).chain(more).collect();
-        self.fetch = Some(self.bridge.run(move |repo| fetch(repo, reader, extent, buffers)));
+        self.fetch = Some(self.bridge.run(move |repo| fetch(repo, reader, extent, share)));
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
@@ -387,25 +410,18 @@ impl FileBody {
 
 /// The first range among the parts.
 fn first_file(parts: &mut VecDeque<Part>) -> Option<&mut Part> {
-    parts.iter_mut().find(|part| matches!(part, Part::File(_)))
+    parts.iter_mut().find(|part| part.is_file())
 }
 
 /// Reads on where waiting is allowed: the next piece if none is begun, and its bytes in one read.
-fn fetch(
-    repo: &Repo,
-    mut reader: FileReader,
-    extent: Option<Extent>,
-    buffers: Vec<Buffer>,
-) -> Fetched {
+fn fetch(repo: &Repo, mut reader: FileReader, extent: Option<Extent>, share: Share) -> Fetched {
     let piece = extent.map(|extent| Ok(Piece::Extent(extent))).or_else(|| reader.next_piece());
     let (always_waits, result) = match piece {
         None => (false, Ok((VecDeque::new(), None))),
         Some(Err(error)) => (false, Err(error)),
-        Some(Ok(Piece::Bytes(bytes))) => {
-            (true, Ok((VecDeque::from([Buffer::charge(buffers, bytes)]), None)))
-        }
+        Some(Ok(Piece::Bytes(bytes))) => (true, Ok((VecDeque::from([share.charge(bytes)]), None))),
         Some(Ok(Piece::Extent(mut extent))) => {
-            let filled = read_into(&mut extent, buffers)
+            let filled = read_into(&mut extent, share.into_buffers())
                 .inspect_err(|error| repo.failed(&extent, error))
                 .map_err(ReadError::from);
             let rest = (!extent.is_empty()).then(|| extent.clone());

@@ -58,6 +58,12 @@ impl Buffers {
         self.budget.available_permits() < self.capacity / 2
     }
 
+    /// Buffers that so many bytes fill: one at least, and no more than there are.
+    fn count_of(&self, bytes: u64) -> usize {
+        let count = bytes.div_ceil(BUFFER_LEN as u64);
+        usize::try_from(count).unwrap_or(usize::MAX).clamp(1, self.capacity)
+    }
+
     fn memory(&self) -> Box<[u8]> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.pop().unwrap_or_else(|| vec![0; BUFFER_LEN].into())
@@ -99,56 +105,106 @@ impl Window {
         Window { pool, flight: Arc::default(), waiting: Waiting(None) }
     }
 
-    /// A buffer, as soon as this answer may have one more.
-    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Buffer> {
-        if let Some(buffer) = self.try_take() {
+    /// A share of the budget for `bytes` bytes, as soon as this answer may have so much more: twice as much may be on
+    /// its way. When the budget is tight, it is granted when the answer has nothing else on its way. Never more than
+    /// the whole budget.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, bytes: u64) -> Poll<Share> {
+        if let Some(share) = self.try_take(bytes) {
             self.waiting.0 = None;
-            return Poll::Ready(buffer);
+            return Poll::Ready(share);
         }
-        if self.is_full() {
+        let count = self.pool.count_of(bytes);
+        if self.is_full(count) {
             // ORDER: leave the waker before looking again, or a buffer that comes back in between is missed.
             *self.flight.waker.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(cx.waker().clone());
-            if self.is_full() {
+            if self.is_full(count) {
                 return Poll::Pending;
             }
         }
         let budget = &self.pool.budget;
         let waiting = self.waiting.0.get_or_insert_with(|| {
-            let budget = budget.clone();
-            Box::pin(async move { budget.acquire_owned().await.ok() })
+            let (budget, permits) = (budget.clone(), permits(count));
+            Box::pin(async move { budget.acquire_many_owned(permits).await.ok() })
         });
         match waiting.as_mut().poll(cx) {
             Poll::Ready(Some(permit)) => {
                 self.waiting.0 = None;
-                Poll::Ready(self.buffer(permit))
+                Poll::Ready(self.share(permit))
             }
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// A buffer, if this answer may have one more right now.
-    pub(crate) fn try_take(&self) -> Option<Buffer> {
-        if self.is_full() {
+    /// A share, if this answer may have so much more right now.
+    pub(crate) fn try_take(&self, bytes: u64) -> Option<Share> {
+        let count = self.pool.count_of(bytes);
+        if self.is_full(count) {
             return None;
         }
-        let permit = self.pool.budget.clone().try_acquire_owned().ok()?;
-        Some(self.buffer(permit))
+        let permit = self.pool.budget.clone().try_acquire_many_owned(permits(count)).ok()?;
+        Some(self.share(permit))
     }
 
-    fn is_full(&self) -> bool {
-        let allowed = if self.pool.is_tight() { 1 } else { WINDOW };
-        self.flight.out.load(Ordering::Acquire) >= allowed
+    fn is_full(&self, more: usize) -> bool {
+        // A block that comes whole may be fetched while the one before it is sent.
+        let allowed = if self.pool.is_tight() { 1 } else { WINDOW.max(2 * more) };
+        let out = self.flight.out.load(Ordering::Acquire);
+        out > 0 && out + more > allowed
     }
 
-    fn buffer(&self, permit: OwnedSemaphorePermit) -> Buffer {
-        self.flight.out.fetch_add(1, Ordering::AcqRel);
-        Buffer {
-            memory: self.pool.memory(),
-            len: 0,
-            pool: self.pool.clone(),
-            flight: self.flight.clone(),
-            _permit: permit,
+    fn share(&self, permit: OwnedSemaphorePermit) -> Share {
+        self.flight.out.fetch_add(permit.num_permits(), Ordering::AcqRel);
+        Share { permit, pool: self.pool.clone(), flight: self.flight.clone() }
+    }
+}
+
+fn permits(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A part of the budget that belongs to an answer. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    permit: OwnedSemaphorePermit,
+    pool: Arc<Buffers>,
+    flight: Arc<Flight>,
+}
+
+impl Share {
+    /// The share as buffers to be filled.
+    pub(crate) fn into_buffers(mut self) -> Vec<Buffer> {
+        let rest = std::iter::from_fn(|| self.split()).collect::<Vec<_>>();
+        rest.into_iter().chain([self]).map(Buffer::new).collect()
+    }
+
+    /// The share as one buffer; what it has beyond that is given back.
+    pub(crate) fn into_buffer(mut self) -> Buffer {
+        match self.split() {
+            Some(one) => Buffer::new(one),
+            None => Buffer::new(self),
+        }
+    }
+
+    /// Lets bytes that have memory of their own count against the budget until they are sent.
+    pub(crate) fn charge(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged { bytes, _share: self })
+    }
+
+    /// One buffer's part, while more than that is left.
+    fn split(&mut self) -> Option<Share> {
+        let permit =
+            if self.permit.num_permits() > 1 { self.permit.split(1)? } else { return None };
+        Some(Share { permit, pool: self.pool.clone(), flight: self.flight.clone() })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.flight.out.fetch_sub(self.permit.num_permits(), Ordering::AcqRel);
+        let waker = self.flight.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -158,12 +214,14 @@ impl Window {
 pub(crate) struct Buffer {
     memory: Box<[u8]>,
     len: usize,
-    pool: Arc<Buffers>,
-    flight: Arc<Flight>,
-    _permit: OwnedSemaphorePermit,
+    share: Share,
 }
 
 impl Buffer {
+    fn new(share: Share) -> Self {
+        Buffer { memory: share.pool.memory(), len: 0, share }
+    }
+
     /// All of it, to be written to.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         &mut self.memory
@@ -173,11 +231,6 @@ impl Buffer {
     pub(crate) fn into_bytes(mut self, len: usize) -> Bytes {
         self.len = len.min(self.memory.len());
         Bytes::from_owner(self)
-    }
-
-    /// Lets bytes that have memory of their own count against the budget until they are sent.
-    pub(crate) fn charge(held: Vec<Buffer>, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Charged { bytes, _held: held })
     }
 }
 
@@ -189,18 +242,13 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.put_back(std::mem::take(&mut self.memory));
-        self.flight.out.fetch_sub(1, Ordering::AcqRel);
-        let waker = self.flight.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.share.pool.put_back(std::mem::take(&mut self.memory));
     }
 }
 
 struct Charged {
     bytes: Bytes,
-    _held: Vec<Buffer>,
+    _share: Share,
 }
 
 impl AsRef<[u8]> for Charged {
@@ -215,65 +263,89 @@ mod tests {
     use super::*;
     use std::task::Waker;
 
-    fn poll(window: &mut Window) -> Poll<Buffer> {
-        window.poll_take(&mut Context::from_waker(Waker::noop()))
+    const ONE: u64 = BUFFER_LEN as u64;
+
+    fn poll(window: &mut Window, bytes: u64) -> Poll<Share> {
+        window.poll_take(&mut Context::from_waker(Waker::noop()), bytes)
     }
 
     #[test]
     fn a_sent_buffer_is_used_again() {
         let pool = Buffers::new(4 * BUFFER_LEN);
         let window = Window::new(pool.clone());
-        let bytes = window.try_take().unwrap().into_bytes(3);
+        let bytes = window.try_take(1).unwrap().into_buffer().into_bytes(3);
         let at = bytes.as_ptr();
         assert_eq!(bytes.len(), 3);
         drop(bytes);
-        assert_eq!(window.try_take().unwrap().memory.as_ptr(), at);
+        assert_eq!(window.try_take(1).unwrap().into_buffer().memory.as_ptr(), at);
     }
 
     #[test]
     fn one_answer_cannot_take_more_than_its_window() {
         let pool = Buffers::new(100 * BUFFER_LEN);
         let mut window = Window::new(pool);
-        let held: Vec<_> = (0..WINDOW).map(|_| window.try_take().unwrap()).collect();
-        assert!(poll(&mut window).is_pending());
+        let held: Vec<_> = (0..WINDOW).map(|_| window.try_take(1).unwrap()).collect();
+        assert!(poll(&mut window, 1).is_pending());
         drop(held);
-        assert!(poll(&mut window).is_ready());
+        assert!(poll(&mut window, 1).is_ready());
     }
 
     #[test]
     fn when_half_of_the_budget_is_taken_each_answer_has_one_buffer() {
         let pool = Buffers::new(6 * BUFFER_LEN);
         let mut first = Window::new(pool.clone());
-        let held: Vec<_> = std::iter::from_fn(|| first.try_take()).collect();
+        let held: Vec<_> = std::iter::from_fn(|| first.try_take(1)).collect();
         assert_eq!(held.len(), WINDOW);
         let mut second = Window::new(pool.clone());
-        let one = poll(&mut second);
+        let one = poll(&mut second, 1);
         assert!(one.is_ready());
-        assert!(poll(&mut second).is_pending());
+        assert!(poll(&mut second, 1).is_pending());
         drop(held);
-        assert!(poll(&mut first).is_ready());
+        assert!(poll(&mut first, 1).is_ready());
     }
 
     #[test]
     fn an_exhausted_budget_makes_answers_wait_and_says_so() {
         let pool = Buffers::new(2 * BUFFER_LEN);
         let mut windows: Vec<_> = (0..3).map(|_| Window::new(pool.clone())).collect();
-        let a = poll(&mut windows[0]);
-        let b = poll(&mut windows[1]);
+        let a = poll(&mut windows[0], 1);
+        let b = poll(&mut windows[1], 1);
         assert!(a.is_ready() && b.is_ready() && pool.is_exhausted());
-        assert!(poll(&mut windows[2]).is_pending());
+        assert!(poll(&mut windows[2], 1).is_pending());
         drop(a);
-        assert!(poll(&mut windows[2]).is_ready());
+        assert!(poll(&mut windows[2], 1).is_ready());
     }
 
     #[test]
-    fn bytes_of_their_own_memory_count_until_they_are_sent() {
-        let pool = Buffers::new(2 * BUFFER_LEN);
+    fn a_share_is_as_many_buffers_as_its_bytes_fill() {
+        let pool = Buffers::new(8 * BUFFER_LEN);
         let window = Window::new(pool.clone());
-        let held = vec![window.try_take().unwrap()];
-        let bytes = Buffer::charge(held, Bytes::from_static(b"x"));
-        assert_eq!(pool.budget.available_permits(), 1);
+        let buffers = window.try_take(2 * ONE + 1).unwrap().into_buffers();
+        assert_eq!((buffers.len(), pool.taken()), (3, 3 * BUFFER_LEN));
+        drop(buffers);
+        assert_eq!(pool.taken(), 0);
+    }
+
+    #[test]
+    fn bytes_of_their_own_memory_count_in_full_until_they_are_sent() {
+        let pool = Buffers::new(8 * BUFFER_LEN);
+        let window = Window::new(pool.clone());
+        let bytes = window.try_take(3 * ONE).unwrap().charge(Bytes::from_static(b"x"));
+        assert_eq!(pool.taken(), 3 * BUFFER_LEN);
         drop(bytes);
-        assert_eq!(pool.budget.available_permits(), 2);
+        assert_eq!(pool.taken(), 0);
+    }
+
+    #[test]
+    fn what_is_larger_than_a_window_or_the_budget_has_its_turn_alone() {
+        let pool = Buffers::new(6 * BUFFER_LEN);
+        let mut window = Window::new(pool.clone());
+        let small = window.try_take(1).unwrap();
+        let also_large = window.try_take(2 * ONE).unwrap();
+        assert!(poll(&mut window, 100 * ONE).is_pending());
+        drop((small, also_large));
+        let large = poll(&mut window, 100 * ONE);
+        assert!(large.is_ready() && pool.is_exhausted());
+        assert!(poll(&mut window, 1).is_pending());
     }
 }

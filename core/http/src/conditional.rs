@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use coldfront::Cid;
 use http::header::{
     HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
 };
@@ -20,7 +21,8 @@ use http::{HeaderMap, HeaderValue, Method};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag {
     weak: bool,
-    tag: String,
+    /// The whole value of an `ETag` field, so that sending it copies nothing.
+    value: HeaderValue,
 }
 
 impl ETag {
@@ -35,23 +37,41 @@ impl ETag {
     }
 
     fn new(weak: bool, tag: String) -> Option<Self> {
-        tag.bytes().all(|byte| byte.is_ascii() && is_tag_byte(byte)).then_some(Self { weak, tag })
+        if !tag.bytes().all(|byte| byte.is_ascii() && is_tag_byte(byte)) {
+            return None;
+        }
+        let value = format!("{}\"{tag}\"", if weak { "W/" } else { "" });
+        Some(Self { weak, value: HeaderValue::try_from(value).ok()? })
     }
 
-    /// The value of an `ETag` field.
+    /// The strong tag of content under a CID.
+    pub fn of_cid(cid: &Cid) -> Self {
+        // The text of a CID fits any tag.
+        Self::strong(cid.to_string())
+            .unwrap_or(Self { weak: false, value: HeaderValue::from_static("\"\"") })
+    }
+
+    /// The value of an `ETag` field. Copies nothing.
     pub fn to_header_value(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static("\"\""))
+        self.value.clone()
+    }
+
+    /// The text between the quotes.
+    pub fn tag(&self) -> &[u8] {
+        let quoted = self.value.as_bytes();
+        let before = if self.weak { b"W/\"".len() } else { b"\"".len() };
+        quoted.get(before..quoted.len() - 1).unwrap_or_default()
     }
 
     fn seen_by(&self, asked: Asked<'_>, comparison: Comparison) -> bool {
         let strong_enough = comparison == Comparison::Weak || !(self.weak || asked.weak);
-        strong_enough && self.tag.as_bytes() == asked.tag
+        strong_enough && self.tag() == asked.tag
     }
 }
 
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\"{}\"", if self.weak { "W/" } else { "" }, self.tag)
+        f.write_str(self.value.to_str().unwrap_or_default())
     }
 }
 

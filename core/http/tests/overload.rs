@@ -7,9 +7,11 @@ mod common;
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coldfront::store::archive::Archive;
 use coldfront::unixfs::testing::{self, FilePlan, Made};
 use coldfront::{Block, BlockSource, Cid, Located, Repo, RepoOptions, StoreError};
@@ -63,6 +65,10 @@ impl BlockSource for Gated {
         }
         drop(gate);
         self.archive.locate(cid)
+    }
+
+    fn gives_extents(&self) -> bool {
+        true
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
@@ -280,6 +286,78 @@ fn clients_that_take_nothing_hold_no_more_than_the_memory_for_bytes_in_flight() 
     drop(slow);
     world.assert_serves();
     eventually("all memory is free", || world.server.gateway.stats().bytes_in_flight == 0);
+}
+
+/// An archive whose blocks come as bytes in memory, counted as long as anybody holds them.
+#[derive(Debug)]
+struct InMemory {
+    archive: Archive,
+    live: Arc<AtomicUsize>,
+}
+
+/// A block in memory.
+struct Live {
+    bytes: Bytes,
+    live: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Live {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.live.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
+impl BlockSource for InMemory {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.archive.get(cid)
+    }
+
+    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        let Some(block) = self.archive.get(cid)? else { return Ok(None) };
+        let bytes = block.data().clone();
+        self.live.fetch_add(bytes.len(), Ordering::Relaxed);
+        let live = Live { bytes, live: self.live.clone() };
+        Ok(Some(Located::Bytes(Bytes::from_owner(live))))
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.archive.size(cid)
+    }
+}
+
+#[test]
+fn blocks_held_in_memory_for_clients_that_take_nothing_count_in_full() {
+    const BUDGET: usize = 16 * 64 * 1024;
+    let tree = Tree::new();
+    let film = endless(&tree);
+    let live = Arc::new(AtomicUsize::new(0));
+    let archive = Archive::open(&tree.options()).unwrap();
+    let source: Arc<dyn BlockSource> = Arc::new(InMemory { archive, live: live.clone() });
+    let repo = Repo::from_sources([("memory".to_owned(), source)], &RepoOptions::default());
+    let limits = Limits { bytes_in_flight: BUDGET, stall_time: LONG, disk_threads: 2, ..limits() };
+    let server = Server::start(repo, limits);
+    // Few bytes of a block hold all of it.
+    let ask = request("GET", &film.target, &[("range", "bytes=200000-40000000")]);
+    let mut slow: Vec<Client> = (0..40).map(|_| server.client()).collect();
+    slow.iter_mut().for_each(|client| client.send(&ask));
+    eventually("all memory stays taken", || {
+        (0..20).all(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            server.gateway.stats().bytes_in_flight == BUDGET
+        })
+    });
+    let held = live.load(Ordering::Relaxed);
+    assert!(held <= BUDGET + CHUNK / 4, "{held} bytes of blocks are held, {BUDGET} are allowed");
+    drop(slow);
+    // What is left is the root, decoded and cached.
+    eventually("all leaves are let go", || live.load(Ordering::Relaxed) < CHUNK);
+    eventually("all memory is free", || server.gateway.stats().bytes_in_flight == 0);
 }
 
 #[test]

@@ -127,6 +127,10 @@ impl BlockSource for Archive {
         Some(self.located(cid, file))
     }
 
+    fn gives_extents(&self) -> bool {
+        true
+    }
+
     fn lacks_now(&self, cid: &Cid) -> bool {
         let multihash = MultihashBytes::of(cid);
         let lacks = |name: &[u8]| self.tree.lacks_block_now(Key::new(name));

@@ -54,6 +54,11 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether [`BlockSource::locate`] always answers with extents, never with bytes in memory.
+    fn gives_extents(&self) -> bool {
+        false
+    }
+
     /// The block's length in bytes, or `None` when it is not held. One stat for a file; reads none of it.
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError>;
 

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::dag_pb::{Head, LEAF_HEAD_LEN, LeafFrame, leaf_frame};
 use super::node::{Body, FileNode, Node};
-use crate::block::{Cid, RAW};
+use crate::block::{Cid, MAX_BLOCK_LEN, RAW};
 use crate::error::ReadError;
 use crate::nodes::NodeSource;
 use crate::store::{Extent, Located};
@@ -78,6 +78,8 @@ pub struct FileReader {
     drop_behind: bool,
     /// The inode of the leaf that was read last and was not in the page cache before.
     cold: Option<u64>,
+    /// It only looks for what is to be read soon: nothing is verified, and no byte of a leaf is taken.
+    warming: bool,
 }
 
 /// A child that intersects the range.
@@ -100,6 +102,7 @@ impl FileReader {
             root: file,
             drop_behind: false,
             cold: None,
+            warming: false,
         }
     }
 
@@ -132,7 +135,7 @@ impl FileReader {
         let mut checked = None;
         loop {
             match (self.advance(true), self.path.last()) {
-                (Err(missing @ ReadError::Missing(_)), Some((parent, _))) => {
+                (Err(missing @ ReadError::Missing(_)), Some((parent, _))) if !self.warming => {
                     let cid = *parent.cid();
                     if checked.replace(cid) == Some(cid) {
                         return Err(missing);
@@ -165,6 +168,28 @@ impl FileReader {
         self.advance(false)
     }
 
+    /// Bytes of memory that the next piece may hold when it is no extent: those of its whole leaf, since a block is
+    /// verified whole, however few bytes of it are wanted. 0 at the end. Looks at nodes in memory only; where an inner
+    /// node has to be fetched first, the size of its leaves is not known, and the largest block is named.
+    pub fn next_block_len(&self) -> u64 {
+        let holds = |(node, start): &&(Arc<Node>, u64)| {
+            as_file(node).is_ok_and(|file| self.range.start < start + file.size())
+        };
+        if self.range.is_empty() {
+            return 0;
+        }
+        let Some((node, start)) = self.path.iter().rev().find(holds) else { return 0 };
+        let Ok(file) = as_file(node) else { return 0 };
+        match &file.body {
+            Body::Inline(_) => 0,
+            Body::Raw | Body::Leaf(_) => file.size().min(MAX_BLOCK_LEN),
+            Body::Tree { links, ends, .. } => {
+                let child = child_at(file, links, ends, *start, self.range.start);
+                child.map_or(0, |child| child.size.min(MAX_BLOCK_LEN))
+            }
+        }
+    }
+
     /// Where the reader stands, in bytes from the start of the file.
     pub fn position(&self) -> u64 {
         self.range.start - self.rest.len() as u64
@@ -190,7 +215,7 @@ impl FileReader {
         ahead.range.end = ahead.range.end.min(ahead.range.start.saturating_add(max_bytes));
         let mut extents = Vec::new();
         let mut bytes = 0;
-        // Leaves that come as bytes were read to be verified, which warms them as well; they count too.
+        ahead.warming = true;
         for piece in
             std::iter::from_fn(|| ahead.next_piece()).take(MAX_WARM_LEAVES).map_while(Result::ok)
         {
@@ -296,6 +321,10 @@ impl FileReader {
         may_wait: bool,
     ) -> Result<Option<Piece>, ReadError> {
         let tiers = self.nodes.tiers();
+        if self.warming {
+            let found = tiers.locate_unverified(cid)?.ok_or(ReadError::Missing(*cid))?;
+            return Ok(Some(part(found, frame, within)));
+        }
         let mut found = match tiers.locate_now(cid) {
             Some(found) => found,
             None if may_wait => tiers.locate(cid)?.ok_or(ReadError::Missing(*cid))?,
@@ -312,14 +341,19 @@ impl FileReader {
             self.nodes.forget(cid);
             return Err(not_as_told(cid, found.len(), size));
         }
-        let offset = frame.map_or(0, |frame| frame.data_offset);
-        let within = offset + within.start..offset + within.end;
-        Ok(Some(match found {
-            Located::Extent(extent) => {
-                Piece::Extent(extent.part(within.start, within.end - within.start))
-            }
-            Located::Bytes(bytes) => Piece::Bytes(slice(&bytes, &within)),
-        }))
+        Ok(Some(part(found, frame, within)))
+    }
+}
+
+/// The part `within` of a leaf's file bytes.
+fn part(found: Located, frame: Option<&LeafFrame>, within: &Range<u64>) -> Piece {
+    let offset = frame.map_or(0, |frame| frame.data_offset);
+    let within = offset + within.start..offset + within.end;
+    match found {
+        Located::Extent(extent) => {
+            Piece::Extent(extent.part(within.start, within.end - within.start))
+        }
+        Located::Bytes(bytes) => Piece::Bytes(slice(&bytes, &within)),
     }
 }
 

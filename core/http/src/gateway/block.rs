@@ -10,14 +10,24 @@ use http::{HeaderValue, Response};
 use super::Gateway;
 use super::disposition::{self, Disposition};
 use super::file::Content;
+use super::known::Found;
 use super::request::Wanted;
 use crate::body::Body;
+use crate::conditional::ETag;
 use crate::error::Failure;
 
 impl Gateway {
     /// Follows a path to its end without decoding the block there: any codec will do. For HEAD the size of
     /// the block is enough.
-    pub(super) async fn resolve_block(
+    pub(super) async fn find_block(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<Found, ReadError>, Failure> {
+        let resolved = self.resolve_block(wanted).await?;
+        Ok(resolved.map(|resolved| Found::new(&wanted.target, &wanted.path, resolved)))
+    }
+
+    async fn resolve_block(
         &self,
         wanted: &Wanted<'_>,
     ) -> Result<Result<Resolved, ReadError>, Failure> {
@@ -35,7 +45,7 @@ impl Gateway {
     pub(super) async fn block(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
     ) -> Result<Response<Body>, Failure> {
         let cid = *found.cid();
         let Node::File(file) = &*found.node else {
@@ -45,7 +55,7 @@ impl Gateway {
             node: &found.node,
             size: file.size(),
             media_type: "application/vnd.ipld.raw",
-            etag: format!("{cid}.raw"),
+            etag: ETag::strong(format!("{cid}.raw")).unwrap_or_else(|| found.known.etag.clone()),
             last_modified: None,
             disposition: Some(self.attachment(wanted, &cid)),
         };

@@ -4,12 +4,15 @@
 //! does not grow with the directory. Must not know what the page looks like ([`super::listing`]).
 //! Rules: path gateway specification. Twin of boxo `gateway/handler_unixfs_dir.go`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use coldfront::{Listing, Node, ReadError, Repo, Resolved};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::file::Content;
+use super::known::Found;
 use super::listing;
 use super::request::Wanted;
 use super::{Gateway, headers};
@@ -31,13 +34,13 @@ impl Gateway {
     pub(super) async fn directory(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
     ) -> Result<Response<Body>, Failure> {
         // `?go-get=1` is how Go's tool asks for its meta tags, and it does not follow redirects.
         if !wanted.target.trailing_slash() && !wanted.target.query().is_on("go-get") {
             return Ok(redirect(wanted, found));
         }
-        match self.resolve(std::borrow::Cow::Owned(wanted.path.join(INDEX))).await? {
+        match self.resolve(&Arc::new(wanted.path.join(INDEX))).await? {
             Ok(index) => self.index(wanted, found, &index).await,
             Err(ReadError::NoLink { .. }) => self.listing(wanted, found).await,
             Err(error) => Err(error.into()),
@@ -48,7 +51,7 @@ impl Gateway {
     async fn index(
         &self,
         wanted: &Wanted<'_>,
-        directory: &Resolved,
+        directory: &Found,
         index: &Resolved,
     ) -> Result<Response<Body>, Failure> {
         let Node::File(file) = &*index.node else {
@@ -62,22 +65,18 @@ impl Gateway {
             node: &index.node,
             size: file.size(),
             media_type: media_type::by_name(INDEX).unwrap_or(media_type::OCTET_STREAM),
-            etag: directory.cid().to_string(),
+            etag: directory.known.etag.clone(),
             last_modified: file.mtime().map(|mtime| mtime.seconds),
             disposition: None,
         };
         self.content(wanted, directory, content).await
     }
 
-    async fn listing(
-        &self,
-        wanted: &Wanted<'_>,
-        found: &Resolved,
-    ) -> Result<Response<Body>, Failure> {
+    async fn listing(&self, wanted: &Wanted<'_>, found: &Found) -> Result<Response<Body>, Failure> {
         let cid = found.cid().to_string();
         // A client that has the directory's own tag has all that the page is made of.
         let etags: Vec<ETag> =
-            listing::Page::etag(&cid).into_iter().chain(ETag::strong(cid.as_str())).collect();
+            listing::Page::etag(&cid).into_iter().chain([found.known.etag.clone()]).collect();
         let validators = Validators { etags: &etags, last_modified: None };
         let mut response = match evaluate(wanted.method, wanted.headers, &validators) {
             Precondition::NotModified => headers::status(StatusCode::NOT_MODIFIED),
@@ -90,7 +89,7 @@ impl Gateway {
             }
         };
         let answer = response.headers_mut();
-        headers::on_content(answer, wanted, found);
+        headers::on_content(answer, found);
         headers::validators(answer, &validators);
         answer.insert(CACHE_CONTROL, headers::GENERATED);
         answer.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -98,7 +97,7 @@ impl Gateway {
     }
 
     /// The page as a body whose first piece is made already.
-    async fn pages(&self, found: &Resolved, page: listing::Page) -> Result<Body, Failure> {
+    async fn pages(&self, found: &Found, page: listing::Page) -> Result<Body, Failure> {
         let directory = found.node.clone();
         let (first, source) = self
             .waiting(move |repo: &Repo| {
@@ -137,10 +136,10 @@ fn page_source(mut entries: Listing, page: listing::Page) -> PageSource {
     })
 }
 
-fn redirect(wanted: &Wanted<'_>, found: &Resolved) -> Response<Body> {
+fn redirect(wanted: &Wanted<'_>, found: &Found) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-    headers::on_content(response.headers_mut(), wanted, found);
+    headers::on_content(response.headers_mut(), found);
     if let Ok(location) = HeaderValue::try_from(wanted.target.redirect_with_slash()) {
         response.headers_mut().insert(LOCATION, location);
     }

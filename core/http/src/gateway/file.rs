@@ -8,12 +8,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldfront::{Node, Resolved};
+use coldfront::Node;
 use http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::known::Found;
 use super::request::{Format, Wanted};
 use super::{Gateway, disposition, headers};
 use crate::body::{Body, FileBody, Part};
@@ -29,8 +30,7 @@ pub(super) struct Content<'a> {
     /// Its size in bytes.
     pub(super) size: u64,
     pub(super) media_type: &'static str,
-    /// The tag without quotes.
-    pub(super) etag: String,
+    pub(super) etag: ETag,
     pub(super) last_modified: Option<i64>,
     pub(super) disposition: Option<HeaderValue>,
 }
@@ -39,14 +39,13 @@ impl Gateway {
     pub(super) async fn file(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
     ) -> Result<Response<Body>, Failure> {
         let file = match &*found.node {
             Node::File(file) => file,
             Node::Symlink(link) => return Ok(symlink(wanted, found, link.target())),
             _ => return Err(coldfront::ReadError::NotAFile(*found.cid()).into()),
         };
-        let cid = found.cid().to_string();
         let json = wanted.format == Format::Json;
         let content = Content {
             node: &found.node,
@@ -55,7 +54,7 @@ impl Gateway {
                 true => "application/json",
                 false => self.media_type(wanted, found).await?,
             },
-            etag: if json { format!("{cid}.json") } else { cid },
+            etag: if json { json_etag(found) } else { found.known.etag.clone() },
             last_modified: file.mtime().map(|mtime| mtime.seconds),
             disposition: disposition::from_query(wanted.target.query()),
         };
@@ -68,7 +67,7 @@ impl Gateway {
     async fn media_type(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
     ) -> Result<&'static str, Failure> {
         let asked = wanted.target.query().get("filename");
         let name = asked.as_deref().or(wanted.target.file_name());
@@ -82,11 +81,11 @@ impl Gateway {
     pub(super) async fn content(
         &self,
         wanted: &Wanted<'_>,
-        found: &Resolved,
+        found: &Found,
         content: Content<'_>,
     ) -> Result<Response<Body>, Failure> {
-        let etag: Vec<ETag> = ETag::strong(content.etag.as_str()).into_iter().collect();
-        let validators = Validators { etags: &etag, last_modified: content.last_modified };
+        let etags = std::slice::from_ref(&content.etag);
+        let validators = Validators { etags, last_modified: content.last_modified };
         let mut response = match evaluate(wanted.method, wanted.headers, &validators) {
             Precondition::NotModified => headers::status(StatusCode::NOT_MODIFIED),
             Precondition::Failed => return Ok(headers::status(StatusCode::PRECONDITION_FAILED)),
@@ -100,7 +99,7 @@ impl Gateway {
             return Ok(response);
         }
         let answer = response.headers_mut();
-        headers::on_content(answer, wanted, found);
+        headers::on_content(answer, found);
         headers::validators(answer, &validators);
         if let Some(disposition) = content.disposition {
             answer.insert(CONTENT_DISPOSITION, disposition);
@@ -123,31 +122,28 @@ impl Gateway {
                 return Ok(response);
             }
             RangeAnswer::Whole => {
-                self.describe(response.headers_mut(), content.media_type, size);
+                describe(response.headers_mut(), size);
                 *response.body_mut() = self.body(wanted, content, 0..size).await?;
             }
             RangeAnswer::Single(range) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 let shown = ContentRange { range: range.clone(), size }.to_string();
                 set(response.headers_mut(), CONTENT_RANGE, shown);
-                self.describe(response.headers_mut(), content.media_type, range.end - range.start);
+                describe(response.headers_mut(), range.end - range.start);
                 *response.body_mut() = self.body(wanted, content, range).await?;
             }
             RangeAnswer::Multi(ranges) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                let parts =
-                    Multipart::new(ranges, size, content.media_type, content.etag.as_bytes());
-                self.describe(response.headers_mut(), &parts.content_type(), parts.len());
+                let parts = Multipart::new(ranges, size, content.media_type, content.etag.tag());
+                set(response.headers_mut(), CONTENT_TYPE, parts.content_type());
+                describe(response.headers_mut(), parts.len());
                 *response.body_mut() = self.multipart(wanted, content, &parts).await?;
+                return Ok(response);
             }
         }
+        let media_type = HeaderValue::from_static(content.media_type);
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
         Ok(response)
-    }
-
-    fn describe(&self, headers: &mut HeaderMap, media_type: &str, len: u64) {
-        set(headers, CONTENT_TYPE, media_type);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
 
     async fn body(
@@ -190,6 +186,16 @@ impl Gateway {
     }
 }
 
+/// JSON that was asked for as such is another representation than the file as it is.
+fn json_etag(found: &Found) -> ETag {
+    ETag::strong(format!("{}.json", found.cid())).unwrap_or_else(|| found.known.etag.clone())
+}
+
+fn describe(headers: &mut HeaderMap, len: u64) {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
 fn asked_range(wanted: &Wanted<'_>, validators: &Validators<'_>, size: u64) -> RangeAnswer {
     if !range_applies(wanted.method, wanted.headers, validators) {
         return RangeAnswer::Whole;
@@ -197,15 +203,16 @@ fn asked_range(wanted: &Wanted<'_>, validators: &Validators<'_>, size: u64) -> R
     range::parse(wanted.headers.get(RANGE).map(HeaderValue::as_bytes), size)
 }
 
-fn symlink(wanted: &Wanted<'_>, found: &Resolved, target: &Bytes) -> Response<Body> {
-    let etag: Vec<ETag> = ETag::strong(found.cid().to_string()).into_iter().collect();
-    let validators = Validators { etags: &etag, last_modified: None };
+fn symlink(wanted: &Wanted<'_>, found: &Found, target: &Bytes) -> Response<Body> {
+    let etags = std::slice::from_ref(&found.known.etag);
+    let validators = Validators { etags, last_modified: None };
     let mut response = match evaluate(wanted.method, wanted.headers, &validators) {
         Precondition::NotModified => headers::status(StatusCode::NOT_MODIFIED),
         Precondition::Failed => return headers::status(StatusCode::PRECONDITION_FAILED),
         Precondition::Proceed => {
             let mut response = headers::answer();
-            set(response.headers_mut(), CONTENT_TYPE, "inode/symlink");
+            let media_type = HeaderValue::from_static("inode/symlink");
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(target.len()));
             if !wanted.is_head() {
                 *response.body_mut() = Body::full(target.clone());
@@ -213,14 +220,14 @@ fn symlink(wanted: &Wanted<'_>, found: &Resolved, target: &Bytes) -> Response<Bo
             response
         }
     };
-    headers::on_content(response.headers_mut(), wanted, found);
+    headers::on_content(response.headers_mut(), found);
     headers::validators(response.headers_mut(), &validators);
     response
 }
 
 /// Sets a header to text that is known to fit one.
-fn set(headers: &mut HeaderMap, name: http::HeaderName, value: impl AsRef<str>) {
-    if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+fn set(headers: &mut HeaderMap, name: http::HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

@@ -4,9 +4,6 @@
 //! it may be cached), and the form of answers without content. Pure: no I/O. Rules: path gateway
 //! specification, "Response Headers"; `immutable` only on what can never change, `no-store` on errors.
 
-use std::fmt::Write;
-
-use coldfront::{Cid, Resolved};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
@@ -15,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::error_page;
-use super::request::Wanted;
+use super::known::Found;
 use crate::body::Body;
 use crate::conditional::{Validators, format_date};
 use crate::error::Failure;
@@ -59,25 +56,14 @@ pub(super) fn on_every_answer(headers: &mut HeaderMap) {
 }
 
 /// What every answer says that was led to by a path.
-pub(super) fn on_content(headers: &mut HeaderMap, wanted: &Wanted<'_>, found: &Resolved) {
+pub(super) fn on_content(headers: &mut HeaderMap, found: &Found) {
     headers.insert(CACHE_CONTROL, IMMUTABLE);
-    if let Some(path) = wanted.target.x_ipfs_path() {
-        headers.insert(X_IPFS_PATH, path);
+    if let Some(path) = &found.known.x_ipfs_path {
+        headers.insert(X_IPFS_PATH, path.clone());
     }
-    if let Ok(roots) = HeaderValue::try_from(roots(wanted.path.root(), &found.cids)) {
-        headers.insert(X_IPFS_ROOTS, roots);
+    if let Some(roots) = &found.known.x_ipfs_roots {
+        headers.insert(X_IPFS_ROOTS, roots.clone());
     }
-}
-
-/// One CID for each segment, without spaces. The root is the one that was asked for.
-fn roots(root: &Cid, cids: &[Cid]) -> String {
-    const TYPICAL_CID: usize = 60;
-    let mut text = String::with_capacity(cids.len() * TYPICAL_CID);
-    for (i, cid) in std::iter::once(root).chain(cids.iter().skip(1)).enumerate() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{}{cid}", if i == 0 { "" } else { "," });
-    }
-    text
 }
 
 /// The tag that is sent and, where it is known, the time.

@@ -17,6 +17,7 @@ pub mod disposition;
 pub mod error_page;
 mod file;
 mod headers;
+mod known;
 pub mod listing;
 pub mod next_segment;
 mod request;
@@ -24,7 +25,6 @@ mod segments;
 mod sniffed;
 pub mod target;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use coldfront::{ContentPath, ReadError, Repo, RepoStats, Resolved};
@@ -36,6 +36,7 @@ use crate::bridge::Bridge;
 use crate::buffers::Buffers;
 use crate::error::Failure;
 use crate::limits::Limits;
+use known::{Found, KnownPaths};
 use request::{Format, Wanted};
 use segments::Segments;
 use sniffed::Sniffed;
@@ -50,6 +51,7 @@ pub struct Gateway {
     listings: Arc<Semaphore>,
     sniffed: Sniffed,
     segments: Segments,
+    known: KnownPaths,
 }
 
 /// Counters since start.
@@ -77,6 +79,7 @@ impl Gateway {
             listings: semaphore(limits.listing_requests),
             sniffed: Sniffed::new(),
             segments: Segments::new(),
+            known: KnownPaths::new(),
             limits,
         })
     }
@@ -118,10 +121,10 @@ impl Gateway {
             _ => return Err(headers::method_not_allowed()),
         }
         let place = self.place(&self.files)?;
-        let wanted = Wanted::parse(request)?;
+        let wanted = Wanted::parse(request, &self.known)?;
         let found = match wanted.format {
-            Format::Raw => self.resolve_block(&wanted).await?,
-            Format::Default | Format::Json => self.resolve(Cow::Borrowed(&wanted.path)).await?,
+            Format::Raw => self.find_block(&wanted).await?,
+            Format::Default | Format::Json => self.find(&wanted).await?,
         };
         let found = match found {
             Err(ReadError::Missing(cid)) if wanted.only_if_cached && cid == *wanted.path.root() => {
@@ -149,17 +152,32 @@ impl Gateway {
         place.map_err(|_| Failure::overloaded("too many requests are under way"))
     }
 
+    /// The end of the path that is wanted: without a walk where it was found before and is cached.
+    async fn find(&self, wanted: &Wanted<'_>) -> Result<Result<Found, ReadError>, Failure> {
+        if let Some(known) = &wanted.known
+            && let Some((node, parent)) = self.repo().revisit_now(&known.cids)
+        {
+            return Ok(Ok(Found { node, parent, known: known.clone() }));
+        }
+        let resolved = self.resolve(&wanted.path).await?;
+        Ok(resolved.map(|resolved| {
+            let found = Found::new(&wanted.target, &wanted.path, resolved);
+            self.known.remember(&wanted.target, &found);
+            found
+        }))
+    }
+
     /// Follows a path: from cached nodes on this thread, else where waiting is allowed.
     async fn resolve(
         &self,
-        path: Cow<'_, ContentPath>,
+        path: &Arc<ContentPath>,
     ) -> Result<Result<Resolved, ReadError>, Failure> {
-        match self.repo().resolve_now(&path) {
+        match self.repo().resolve_now(path) {
             Ok(Some(found)) => return Ok(Ok(found)),
             Ok(None) => {}
             Err(error) => return Ok(Err(error)),
         }
-        let path = path.into_owned();
+        let path = path.clone();
         self.waiting(move |repo| repo.resolve(&path)).await
     }
 

@@ -5,11 +5,13 @@
 //! Headers" and "Request Query Parameters" (`format` beats `Accept`).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use coldfront::{ContentPath, PathError, parse_cid};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, Method, Request, StatusCode};
 
+use super::known::{Known, KnownPaths};
 use super::target::{Namespace, Target};
 use crate::error::Failure;
 
@@ -30,17 +32,23 @@ pub(super) struct Wanted<'r> {
     pub(super) method: &'r Method,
     pub(super) headers: &'r HeaderMap,
     pub(super) target: Target<'r>,
-    pub(super) path: ContentPath,
+    pub(super) path: Arc<ContentPath>,
+    /// Where the path led an earlier request.
+    pub(super) known: Option<Arc<Known>>,
     pub(super) format: Format,
     pub(super) only_if_cached: bool,
 }
 
 impl<'r> Wanted<'r> {
-    pub(super) fn parse(request: &'r Request<()>) -> Result<Self, Failure> {
+    pub(super) fn parse(request: &'r Request<()>, known: &KnownPaths) -> Result<Self, Failure> {
         // The authority of an absolute target plays no part on a path gateway.
         let raw = request.uri().path_and_query().map_or("", |target| target.as_str());
         let target = Target::parse(raw.as_bytes())?;
-        let path = content_path(&target)?;
+        let known = known.get(&target);
+        let path = match &known {
+            Some(known) => known.path.clone(),
+            None => Arc::new(content_path(&target)?),
+        };
         refuse_service_worker(request.headers(), &target)?;
         let format = format(request.headers(), &target)?;
         Ok(Wanted {
@@ -49,6 +57,7 @@ impl<'r> Wanted<'r> {
             only_if_cached: only_if_cached(request.headers()),
             target,
             path,
+            known,
             format,
         })
     }
@@ -180,7 +189,9 @@ mod tests {
 
     fn format_of(path: &str, accept: &str) -> Result<Format, StatusCode> {
         let request = request(path, Some(("accept", accept)));
-        Wanted::parse(&request).map(|wanted| wanted.format).map_err(|failure| failure.status)
+        Wanted::parse(&request, &KnownPaths::new())
+            .map(|wanted| wanted.format)
+            .map_err(|failure| failure.status)
     }
 
     #[test]
@@ -209,7 +220,7 @@ mod tests {
     #[test]
     fn a_bad_root_is_a_400_that_names_it() {
         let request = request("/ipfs/QmInvalid/a", None);
-        let failure = Wanted::parse(&request).unwrap_err();
+        let failure = Wanted::parse(&request, &KnownPaths::new()).unwrap_err();
         assert_eq!(failure.status, StatusCode::BAD_REQUEST);
         assert!(failure.what.contains("invalid path \"/ipfs/QmInvalid/a\""), "{}", failure.what);
     }
@@ -217,13 +228,13 @@ mod tests {
     #[test]
     fn a_service_worker_for_a_whole_root_is_refused() {
         let script = Some(("service-worker", "script"));
-        assert!(Wanted::parse(&request("/ipfs/CID", script)).is_err());
-        assert!(Wanted::parse(&request("/ipfs/CID/sw.js", script)).is_ok());
+        assert!(Wanted::parse(&request("/ipfs/CID", script), &KnownPaths::new()).is_err());
+        assert!(Wanted::parse(&request("/ipfs/CID/sw.js", script), &KnownPaths::new()).is_ok());
     }
 
     #[test]
     fn only_if_cached_is_found_in_a_list() {
         let asked = request("/ipfs/CID", Some(("cache-control", "max-age=0, Only-If-Cached")));
-        assert!(Wanted::parse(&asked).unwrap().only_if_cached);
+        assert!(Wanted::parse(&asked, &KnownPaths::new()).unwrap().only_if_cached);
     }
 }

@@ -6,10 +6,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use coldfront::{Cid, ContentPath, Resolved};
+use coldfront::{Cid, ContentPath};
 use quick_cache::sync::Cache;
 
 use super::Gateway;
+use super::known::Found;
 use super::next_segment::next_segment;
 use super::request::Wanted;
 
@@ -41,7 +42,7 @@ impl Segments {
 
 impl Gateway {
     /// After a segment was asked for: brings the next one of its folder nearer, if there is one.
-    pub(super) fn segment_ahead(&self, wanted: &Wanted<'_>, found: &Resolved) {
+    pub(super) fn segment_ahead(&self, wanted: &Wanted<'_>, found: &Found) {
         let max_bytes = self.limits.next_segment;
         if wanted.is_head() || max_bytes == 0 {
             return;

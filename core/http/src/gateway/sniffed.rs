@@ -3,10 +3,11 @@
 //! Owns the memory of what was sniffed, so that HEAD, GET and every range of one file say the same and
 //! the first leaf is read for it once. Must not know how types are told ([`crate::media_type`]).
 
-use coldfront::{ReadError, Repo, Resolved};
+use coldfront::{ReadError, Repo};
 use quick_cache::sync::Cache;
 
 use super::Gateway;
+use super::known::Found;
 use crate::error::Failure;
 use crate::media_type::{self, SNIFF_LEN};
 
@@ -26,7 +27,7 @@ impl Sniffed {
 
 impl Gateway {
     /// The type of a file by its first bytes. Reads its first leaf unless it was told before.
-    pub(super) async fn sniff(&self, found: &Resolved) -> Result<&'static str, Failure> {
+    pub(super) async fn sniff(&self, found: &Found) -> Result<&'static str, Failure> {
         if let Some(known) = self.sniffed.types.get(found.cid()) {
             return Ok(known);
         }

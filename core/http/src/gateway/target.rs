@@ -42,7 +42,8 @@ pub enum Namespace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     authority: Option<&'a [u8]>,
-    path: Vec<u8>,
+    /// Borrowed when the target spells it as it is, which is usual.
+    path: Cow<'a, [u8]>,
     query: Query<'a>,
 }
 
@@ -122,8 +123,9 @@ impl TargetError {
 
 impl<'a> Target<'a> {
     /// Parses a target in origin form (`/ipfs/..?q`) or absolute form (`http://host/ipfs/..?q`).
-    /// One pass to decode and one to cut, two allocations of at most [`MAX_TARGET_LEN`]. A
-    /// fragment, which no client should send, is dropped.
+    /// Two passes and no allocation for a plain path; one pass more and two allocations of at most
+    /// [`MAX_TARGET_LEN`] where something is to be decoded or cut. A fragment, which no client should
+    /// send, is dropped.
     ///
     /// # Errors
     /// [`TargetError`], whose [`status`](TargetError::status) is 400 or 414.
@@ -137,8 +139,11 @@ impl<'a> Target<'a> {
         let (target, _fragment) = cut(target, b'#');
         let (authority, rest) = split_authority(target)?;
         let (raw_path, query) = cut(rest, b'?');
-        let decoded = decode_path(raw_path)?;
-        Ok(Self { authority, path: canonical(&decoded)?, query: Query { raw: query } })
+        let path = match is_plain(raw_path) {
+            true => Cow::Borrowed(raw_path),
+            false => Cow::Owned(canonical(&decode_path(raw_path)?)?),
+        };
+        Ok(Self { authority, path, query: Query { raw: query } })
     }
 
     /// The authority of an absolute-form target (`host` or `host:port`), which beats the `Host`
@@ -320,6 +325,26 @@ fn split_authority(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), TargetError>
         Some((authority, rest)) if !authority.is_empty() => Ok((Some(authority), rest)),
         _ => Err(TargetError::NotAPath),
     }
+}
+
+/// Whether a path without raw control bytes is what decoding and cutting would make of it: no escape, no
+/// segment that is empty or begins with a dot, and no more segments than are allowed.
+fn is_plain(raw: &[u8]) -> bool {
+    let mut segments = 0_usize;
+    let mut before = None;
+    for &byte in raw {
+        let fits = match (before, byte) {
+            (None, byte) => byte == b'/',
+            (Some(b'/'), b'/' | b'.') | (_, b'%') => false,
+            _ => true,
+        };
+        if !fits {
+            return false;
+        }
+        segments += usize::from(byte == b'/');
+        before = Some(byte);
+    }
+    before.is_some() && segments <= MAX_SEGMENTS
 }
 
 /// Decodes the escapes of a path, once. Refuses what is no escape, and NUL.
@@ -678,6 +703,13 @@ mod tests {
             if let Ok(parsed) = Target::parse(&target) {
                 prop_assert!(parsed.path().starts_with(b"/") && !parsed.path().starts_with(b"//"));
                 prop_assert!(parsed.segments().all(|name| !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/')));
+            }
+        }
+
+        #[test]
+        fn a_plain_path_is_what_the_longer_way_makes_of_it(path in "(/|/?[a./%]{1,3}|/[a-c]{1,9}){0,9}") {
+            if is_plain(path.as_bytes()) {
+                prop_assert_eq!(canonical(&decode_path(path.as_bytes()).unwrap()).unwrap(), path.as_bytes());
             }
         }
 
