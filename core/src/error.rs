@@ -43,6 +43,30 @@ pub enum StoreError {
     /// The archive, or the file of this block, failed.
     #[error(transparent)]
     Archive(#[from] coldfront_flatfs::Error),
+    /// A CAR file cannot serve as a tier.
+    #[error("the CAR file {path} cannot be used")]
+    Car {
+        /// The file.
+        path: String,
+        /// What is wrong with it or its index.
+        source: Box<crate::car::CarError>,
+    },
+    /// A CAR file is not what it was when it was opened.
+    #[error("the CAR file {path} was changed while it was open; open it again")]
+    CarChanged {
+        /// The file.
+        path: String,
+    },
+    /// The index of a CAR file cannot be read or made.
+    #[error(
+        "the index {path} of a CAR file cannot be read or written; give it a place that can be written"
+    )]
+    CarIndex {
+        /// The index.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Reading an open file failed.
     #[error("reading {path} failed; check the disk below it")]
     Io {

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+pub mod car;
+mod cbor;
+pub mod dag;
 mod error;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
@@ -18,5 +21,5 @@ pub use repo::{Repo, RepoOptions, RepoStats};
 pub use resolve::Resolved;
 pub use store::archive::ArchiveOptions;
 pub use store::tiers::{TierLimits, Verify};
-pub use store::{BlockSource, Extent, Fault, Located};
+pub use store::{BlockSource, BlockStore, Extent, Fault, Located};
 pub use unixfs::{Entry, FileReader, Listing, Node, Piece};

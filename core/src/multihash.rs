@@ -50,6 +50,52 @@ pub enum Verdict {
     UnknownFunction,
 }
 
+/// The code of a function by its name in the multicodec table (go-multihash `multihash.go`), whether it
+/// is allowed in CIDs or not; `None` for names that nobody knows.
+pub fn code_of(name: &str) -> Option<u64> {
+    const NAMES: [(&str, u64); 22] = [
+        ("identity", IDENTITY),
+        ("sha1", SHA1),
+        ("sha2-256", SHA2_256),
+        ("sha2-512", SHA2_512),
+        ("sha3", SHA3_512),
+        ("sha3-512", SHA3_512),
+        ("sha3-384", SHA3_384),
+        ("sha3-256", SHA3_256),
+        ("sha3-224", SHA3_224),
+        ("shake-128", 0x18),
+        ("shake-256", SHAKE_256),
+        ("keccak-224", KECCAK_224),
+        ("keccak-256", KECCAK_256),
+        ("keccak-384", KECCAK_384),
+        ("keccak-512", KECCAK_512),
+        ("blake3", BLAKE3),
+        ("murmur3-x64-64", 0x22),
+        ("dbl-sha2-256", DBL_SHA2_256),
+        ("md5", 0xd5),
+        ("sha2-256-trunc254-padded", 0x1012),
+        ("x11", 0x1100),
+        ("poseidon-bls12_381-a2-fc1", 0xb401),
+    ];
+    let blake = |prefix, base, max: u64| {
+        let bits: u64 = name.strip_prefix(prefix)?.parse().ok()?;
+        let known = bits.is_multiple_of(8) && (1..=max).contains(&(bits / 8));
+        (known && name == format!("{prefix}{bits}")).then_some(base + bits / 8)
+    };
+    let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);
+    named.or_else(|| blake("blake2b-", BLAKE2B_0, 64)).or_else(|| blake("blake2s-", BLAKE2S_0, 32))
+}
+
+/// Bytes of a function's digests where nothing else is asked for, 0 for identity; `None` for functions
+/// that are not allowed in CIDs.
+pub fn usual_len(code: u64) -> Option<usize> {
+    match code {
+        IDENTITY => Some(0),
+        BLAKE3 => Some(32),
+        _ => Function::of(code).map(|(_, full_len)| full_len),
+    }
+}
+
 /// Hashes `data` and compares. Costs one hash, whose speed is the function's.
 pub fn verify(code: u64, digest: &[u8], data: &[u8]) -> Verdict {
     let Some(mut hasher) = Hasher::new(code, digest.len()) else {
@@ -275,6 +321,35 @@ impl Identity {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn functions_are_known_by_their_names() {
+        for (name, code) in [
+            ("sha2-256", SHA2_256),
+            ("sha3", SHA3_512),
+            ("blake2b-256", 0xb220),
+            ("blake2b-8", 0xb201),
+            ("blake2s-256", 0xb260),
+            ("md5", 0xd5),
+        ] {
+            assert_eq!(code_of(name), Some(code), "{name}");
+        }
+        for name in ["nope", "", "sha2-257", "blake2b-", "blake2b-7", "blake2b-0256", "blake2s-264"]
+        {
+            assert_eq!(code_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_usual_length_can_be_computed() {
+        for (code, _) in OF_ABC {
+            let len = usual_len(code).unwrap();
+            assert_eq!(digest(code, len, b"abc").unwrap().as_bytes().len(), len);
+        }
+        assert_eq!(usual_len(BLAKE3), Some(32));
+        assert_eq!(usual_len(0xd5), None);
+        assert_eq!(usual_len(BLAKE2B_0 + 8), None, "too short to name bytes");
+    }
 
     /// Every function with its digest of "abc": from go-multihash 0.2.3, and from Python's hashlib
     /// where that has it; Keccak-224 and -384 and BLAKE2s-160 from Python alone.

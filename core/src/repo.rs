@@ -12,6 +12,7 @@ use crate::nodes::NodeSource;
 use crate::path::ContentPath;
 use crate::resolve::{self, Resolved};
 use crate::store::archive::{Archive, ArchiveOptions};
+use crate::store::car::{Car, CarOptions};
 use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
 use crate::store::{BlockSource, Extent, Fault, Located};
 use crate::unixfs::directory::{Found, find};
@@ -59,17 +60,11 @@ pub struct RepoStats {
 }
 
 impl Repo {
-    /// Opens the archives: one small read each, however large they are.
+    /// Opens the archives: one small read each, however large they are. (A CAR file without an index is
+    /// read once, to make one: see [`Car::open`].)
     pub fn open(options: &RepoOptions) -> Result<Repo, StoreError> {
-        let sources = options
-            .archives
-            .iter()
-            .map(|archive| {
-                let archive = Archive::open(archive)?;
-                let name = archive.root().display().to_string();
-                Ok((name, Arc::new(archive) as Arc<dyn BlockSource>))
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let sources =
+            options.archives.iter().map(open_archive).collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Repo::from_sources(sources, options))
     }
 
@@ -198,4 +193,14 @@ impl Repo {
     pub fn stats(&self) -> RepoStats {
         RepoStats { tiers: self.nodes.tiers().stats(), decoded: self.nodes.decoded() }
     }
+}
+
+/// A tier and its name: a CAR where the path is a file, else a flatfs tree.
+fn open_archive(options: &ArchiveOptions) -> Result<(String, Arc<dyn BlockSource>), StoreError> {
+    if options.path.is_file() {
+        let car = Car::open(&CarOptions::new(&options.path))?;
+        return Ok((car.path().display().to_string(), Arc::new(car)));
+    }
+    let archive = Archive::open(options)?;
+    Ok((archive.root().display().to_string(), Arc::new(archive)))
 }

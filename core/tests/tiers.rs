@@ -876,3 +876,8 @@ fn memory_keeps_the_contract_of_sources_and_forgets_what_is_removed() {
     assert!(!memory.remove(held()[1].cid()));
     contract::check(&memory, &held()[2..], held()[1].cid());
 }
+
+#[test]
+fn memory_keeps_the_contract_of_stores() {
+    contract::check_store(&Memory::new());
+}

@@ -10,10 +10,10 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Advice, Stat, fadvise, fstat};
+use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, open};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv, preadv2, retry_on_intr};
 
-use crate::page_cache;
+use crate::page_cache::{self, Foresight};
 
 /// Largest offset that the kernel takes. Beyond it `preadv2` would read -1 as "the current position".
 const MAX_OFFSET: u64 = i64::MAX as u64;
@@ -31,6 +31,27 @@ impl BlockFile {
     /// `stat` must be that of `file`, taken after it was opened.
     pub(crate) fn new(file: File, stat: &Stat, path: &Path) -> Self {
         BlockFile { file, path: path.into(), opened: Stamp::of(stat) }
+    }
+
+    /// Opens a file that lies in no tree: one that holds many blocks. One open, one `fstat`.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for what is no regular file.
+    pub fn open(path: &Path) -> io::Result<BlockFile> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(open(path, flags, Mode::empty())?);
+        let stat = fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(BlockFile::new(file, &stat, path))
+    }
+
+    /// What its file system can tell before a read. To be asked when the file's first byte has been read. One or two
+    /// system calls.
+    #[must_use]
+    pub fn foresight(&self) -> Foresight {
+        page_cache::foresight(&self.file)
     }
 
     /// Where it was opened. Free; another file may lie there by now.

@@ -8,6 +8,10 @@
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
+use rustix::io::Errno;
+
+use crate::block_file::read_nowait;
+
 /// The call's number, the same on every architecture that Rust's standard library supports on Linux
 /// (`include/uapi/asm-generic/unistd.h`).
 const CACHESTAT: libc::c_long = 451;
@@ -40,6 +44,19 @@ pub enum Foresight {
     Pages,
     /// Nothing: it caches by itself (ZFS), or the kernel is older. Every read may wait.
     Nothing,
+}
+
+/// What the file system of a file can tell. Tried on its first byte, which must have been read just before, so that its
+/// page is cached where there is any.
+pub(crate) fn foresight(file: &File) -> Foresight {
+    // "Not in memory" is an answer too.
+    if matches!(read_nowait(file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN)) {
+        return Foresight::Reads;
+    }
+    match holds(file, 0, 1) {
+        Some(true) => Foresight::Pages,
+        Some(false) | None => Foresight::Nothing,
+    }
 }
 
 /// Whether the page cache holds all of a range; see [`BlockFile::is_cached`](crate::BlockFile::is_cached).

@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, open, openat2, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::block_file::{Stamp, read_nowait};
+use crate::block_file::Stamp;
 use crate::error::{Error, FileKind, RootFault, is_out_of_files};
 use crate::page_cache::{self, Foresight};
 use crate::shard::ShardFn;
@@ -177,7 +177,7 @@ fn adopt(sharding: &Path) -> Result<Adopted, Refusal> {
     let bytes = read_bounded(&file)?;
     let shard_fn = ShardFn::parse(&bytes).map_err(RootFault::from)?;
     let stamp = Stamp::of(&stat);
-    Ok(Adopted { shard_fn, foresight: foresight(&file, stamp.len), stamp, noatime })
+    Ok(Adopted { shard_fn, foresight: page_cache::foresight(&file), stamp, noatime })
 }
 
 /// At most one byte more than the bound is ever read.
@@ -191,18 +191,6 @@ fn read_bounded(file: &File) -> Result<Vec<u8>, Refusal> {
         }
     }
     Err(RootFault::TooLong.into())
-}
-
-/// Tried on `SHARDING`, which was read just before, so that its pages are cached where there are any.
-fn foresight(file: &File, len: u64) -> Foresight {
-    // "Not in memory" is an answer too.
-    if matches!(read_nowait(file, &mut [0; 1], 0), Ok(_) | Err(Errno::AGAIN)) {
-        return Foresight::Reads;
-    }
-    match page_cache::holds(file, 0, len) {
-        Some(true) => Foresight::Pages,
-        Some(false) | None => Foresight::Nothing,
-    }
 }
 
 /// Opens with `O_NOATIME` while that is permitted, and remembers when it is not.

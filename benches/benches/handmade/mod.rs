@@ -29,6 +29,8 @@ pub(crate) struct Handmade {
     pub(crate) leaf: Cid,
     /// The path of that leaf's block file.
     pub(crate) leaf_path: PathBuf,
+    /// The paths of all leaves, in the order of the file.
+    pub(crate) leaf_paths: Vec<PathBuf>,
     /// The path at which a block that is not there would be.
     pub(crate) absent_path: PathBuf,
     /// The CID of that block.
@@ -59,6 +61,7 @@ impl Handmade {
             root: parse(&node.cid),
             leaf: parse(&leaves[0].cid),
             leaf_path: blocks.join(block_path(&leaves[0].digest)),
+            leaf_paths: leaves.iter().map(|leaf| blocks.join(block_path(&leaf.digest))).collect(),
             absent_path: blocks.join(block_path(&absent)),
             absent: parse(&cid(RAW, &absent)),
             blocks,

@@ -18,7 +18,8 @@ use crate::store::{BlockSource, Extent, Located};
 /// Where an archive lies and what it may hold.
 #[derive(Clone, Debug)]
 pub struct ArchiveOptions {
-    /// A Kubo repository, or the `blocks` directory of one.
+    /// A Kubo repository, or the `blocks` directory of one. [`Repo::open`](crate::Repo::open) takes a CAR
+    /// file as well.
     pub path: PathBuf,
     /// The archive may hold files named by whole CIDs, as repositories before version 12 do. A miss
     /// under the multihash is then tried under those names too: three or four opens more for a block

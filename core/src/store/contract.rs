@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
-use super::{BlockSource, Located};
-use crate::block::{Block, Cid};
+use bytes::Bytes;
+
+use super::{BlockSource, BlockStore, Located};
+use crate::block::{Block, Cid, RAW};
+use crate::multihash;
 
 /// Runs all promises. `held` are blocks that the source holds, `absent` is one that it does not.
 pub fn check(source: &dyn BlockSource, held: &[Block], absent: &Cid) {
@@ -14,6 +17,71 @@ pub fn check(source: &dyn BlockSource, held: &[Block], absent: &Cid) {
         cid_versions_and_codecs_meet(source, block);
     }
     what_is_not_held_is_none(source, absent);
+}
+
+/// Runs all promises of a store that can be written, an empty one to begin with.
+pub fn check_store(store: &dyn BlockStore) {
+    let blocks: Vec<Block> = (0..40).map(test_block).collect();
+    what_is_put_is_held_on_return(store, &blocks[..1]);
+    what_is_put_is_held_on_return(store, &blocks[1..]);
+    putting_again_changes_nothing(store, &blocks);
+    nothing_put_is_nothing_held(store);
+    a_block_twice_in_one_put_is_held_once(store);
+    puts_may_come_from_many_threads(store);
+    store.sync().unwrap();
+    check(store, &blocks, test_block(2001).cid());
+}
+
+fn what_is_put_is_held_on_return(store: &dyn BlockStore, blocks: &[Block]) {
+    store.put(blocks).unwrap();
+    for block in blocks {
+        get_returns_the_bytes(store, block);
+    }
+}
+
+fn putting_again_changes_nothing(store: &dyn BlockStore, blocks: &[Block]) {
+    store.put(blocks).unwrap();
+    store.sync().unwrap();
+    for block in blocks {
+        get_returns_the_bytes(store, block);
+    }
+}
+
+fn nothing_put_is_nothing_held(store: &dyn BlockStore) {
+    store.put(&[]).unwrap();
+}
+
+fn a_block_twice_in_one_put_is_held_once(store: &dyn BlockStore) {
+    let block = test_block(1000);
+    store.put(&[block.clone(), test_block(1001), block.clone()]).unwrap();
+    get_returns_the_bytes(store, &block);
+}
+
+fn puts_may_come_from_many_threads(store: &dyn BlockStore) {
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for batch in 0..10 {
+                    // Every other block is put by all of them.
+                    let number = |i: usize| if i.is_multiple_of(2) { i } else { i + 100 * thread };
+                    let blocks: Vec<Block> =
+                        (batch * 5..batch * 5 + 5).map(|i| test_block(5000 + number(i))).collect();
+                    what_is_put_is_held_on_return(store, &blocks);
+                }
+            });
+        }
+    });
+}
+
+/// Blocks of lengths around those where stores change their ways: none, small, large.
+fn test_block(number: usize) -> Block {
+    const LENGTHS: [usize; 8] = [0, 1, 100, 4095, 4096, 4097, 70_000, 262_158];
+    let len = LENGTHS[number % LENGTHS.len()];
+    let data: Vec<u8> = (0..len).map(|at| (at * 31 + number * 7 + at / 256) as u8).collect();
+    let data = Bytes::from([&number.to_le_bytes()[..usize::from(len > 0) * 8], &data].concat());
+    let digest = multihash::digest(0x12, 32, &data).unwrap();
+    let hash = cid::multihash::Multihash::wrap(0x12, digest.as_bytes()).unwrap();
+    Block::verified(Cid::new_v1(RAW, hash), data).unwrap()
 }
 
 fn get_returns_the_bytes(source: &dyn BlockSource, block: &Block) {

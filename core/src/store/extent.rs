@@ -25,8 +25,8 @@ pub struct Extent {
 
 impl Extent {
     pub(crate) fn whole(block: Arc<OpenBlock>) -> Self {
-        let len = block.len();
-        Extent { block, offset: 0, len, cached: false }
+        let (offset, len) = (block.start(), block.len());
+        Extent { block, offset, len, cached: false }
     }
 
     pub(crate) fn block(&self) -> &Arc<OpenBlock> {
@@ -157,7 +157,7 @@ impl Extent {
             self.block.spoil();
             return Err(StoreError::Truncated {
                 path: self.path(),
-                expected: self.block.len(),
+                expected: self.block.start() + self.block.len(),
                 got: self.offset,
             });
         }

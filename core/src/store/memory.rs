@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::block::{Block, Cid, MultihashBytes};
 use crate::error::StoreError;
-use crate::store::{BlockSource, Located};
+use crate::store::{BlockSource, BlockStore, Located};
 
 /// A block source that lives in memory. Grows with what is put into it; it has no bound of its own.
 #[derive(Debug, Default)]
@@ -59,5 +59,21 @@ impl BlockSource for Memory {
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.data(cid).map(|data| data.len() as u64))
+    }
+}
+
+impl BlockStore for Memory {
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        let mut held = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        for block in blocks {
+            let key = MultihashBytes::of(block.cid());
+            held.insert(key.as_slice().into(), block.data().clone());
+        }
+        Ok(())
+    }
+
+    /// Nothing to do: memory is as durable as it gets.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

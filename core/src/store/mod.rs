@@ -5,10 +5,12 @@
 //! calls that missing.
 //!
 //! - [`archive`]: a Kubo flatfs tree, read-only.
+//! - [`car`]: a CAR file, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
+pub mod car;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 mod extent;
@@ -67,6 +69,18 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     fn available(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Something that blocks can be put into.
+///
+/// Removal is no part of it: what is garbage is decided by those who know what is kept.
+pub trait BlockStore: BlockSource {
+    /// Holds these blocks from now on: all of them, or none when it fails. Visible on return, durable
+    /// after [`BlockStore::sync`]. A block that is held already changes nothing.
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError>;
+
+    /// Returns when everything put before is on the disk, to stay there when the power goes.
+    fn sync(&self) -> Result<(), StoreError>;
 }
 
 /// A block that was found.

@@ -14,10 +14,13 @@ use quick_cache::sync::Cache;
 use crate::block::Cid;
 use crate::unixfs::dag_pb::Head;
 
-/// A block in an open file.
+/// A block in an open file: the whole of it, or a part of a file that holds many.
 pub(crate) struct OpenBlock {
     cid: Cid,
-    file: BlockFile,
+    file: Arc<BlockFile>,
+    /// Where the block begins in the file.
+    start: u64,
+    len: u64,
     foresight: Foresight,
     /// What the first bytes of a dag-pb block say about it; decided once.
     head: OnceLock<Head>,
@@ -30,10 +33,24 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenBlock {
+    /// A block that is a file of its own.
     pub(crate) fn new(cid: &Cid, file: BlockFile, foresight: Foresight) -> Self {
+        let len = file.len();
+        Self::within(cid, Arc::new(file), 0..len, foresight)
+    }
+
+    /// A block that is a part of a file.
+    pub(crate) fn within(
+        cid: &Cid,
+        file: Arc<BlockFile>,
+        range: std::ops::Range<u64>,
+        foresight: Foresight,
+    ) -> Self {
         OpenBlock {
             cid: *cid,
             file,
+            start: range.start,
+            len: range.end.saturating_sub(range.start),
             foresight,
             head: OnceLock::new(),
             verified: AtomicU64::new(0),
@@ -51,8 +68,13 @@ impl OpenBlock {
         &self.file
     }
 
+    /// Offset of its first byte in the file.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
     pub(crate) fn len(&self) -> u64 {
-        self.file.len()
+        self.len
     }
 
     pub(crate) fn foresight(&self) -> Foresight {
@@ -92,7 +114,8 @@ impl std::fmt::Debug for OpenBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenBlock")
             .field("path", &self.file.path())
-            .field("len", &self.file.len())
+            .field("start", &self.start)
+            .field("len", &self.len)
             .finish()
     }
 }

@@ -9,11 +9,11 @@
 use super::wire::{self, LEN, Reader, VARINT, fault};
 pub use super::wire::{PbError, PbFault};
 
-const NODE_DATA: u32 = 1;
-const NODE_LINKS: u32 = 2;
-const LINK_HASH: u32 = 1;
-const LINK_NAME: u32 = 2;
-const LINK_TSIZE: u32 = 3;
+pub(super) const NODE_DATA: u32 = 1;
+pub(super) const NODE_LINKS: u32 = 2;
+pub(super) const LINK_HASH: u32 = 1;
+pub(super) const LINK_NAME: u32 = 2;
+pub(super) const LINK_TSIZE: u32 = 3;
 
 /// A dag-pb node whose every field and link has been checked.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +170,7 @@ fn once_in_order(
 }
 
 /// The CID that `bytes` begin with (go-cid `CidFromBytes`): a bare sha2-256 multihash, or version 1.
-fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn leading_cid(bytes: &[u8]) -> Option<&[u8]> {
     const V0_LEN: usize = 34;
     if let [0x12, 0x20, _, ..] = bytes {
         return bytes.get(..V0_LEN);

@@ -173,6 +173,11 @@ impl<'n> NameHash<'n> {
         NameHash { name, hash: murmur3_x64_64(name) }
     }
 
+    /// The hash itself.
+    pub(crate) fn bits(&self) -> u64 {
+        self.hash
+    }
+
     /// The slot at a depth: the hash gives its highest bits to the root, the next ones to the level below.
     fn index(&self, fanout: u32, depth: u32) -> Result<u32, HamtError> {
         let max = max_depth(fanout);
@@ -192,7 +197,7 @@ pub fn max_depth(fanout: u32) -> u32 {
 }
 
 /// Digits of `fanout - 1` in hex.
-fn prefix_width(fanout: u32) -> usize {
+pub(super) fn prefix_width(fanout: u32) -> usize {
     fanout.trailing_zeros().div_ceil(4) as usize
 }
 

@@ -8,16 +8,19 @@
 //! - [`node`]: a decoded node that can be cached.
 //! - [`mod@file`]: from a range to the pieces of leaves.
 //! - [`directory`]: names to CIDs, plain and sharded; [`hamt`] has the rules of sharding.
+//! - `import` (a feature): content to blocks, as `ipfs add` makes them.
 
 pub mod dag_pb;
 pub mod data;
 pub mod directory;
 pub mod file;
 pub mod hamt;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod node;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod wire;
+pub(crate) mod wire;
 
 pub use directory::{Entry, Listing};
 pub use file::{FileReader, Piece};

@@ -199,15 +199,26 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The length of a varint in its shortest form.
+#[cfg(feature = "import")]
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends the key of a field.
+pub(crate) fn put_key(out: &mut Vec<u8>, field: u32, wire: u8) {
+    put_varint(out, u64::from(field) << 3 | u64::from(wire));
+}
+
 /// Appends a varint field.
 pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
-    put_varint(out, u64::from(field) << 3 | u64::from(VARINT));
+    put_key(out, field, VARINT);
     put_varint(out, value);
 }
 
 /// Appends a field of bytes with their length.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_varint(out, u64::from(field) << 3 | u64::from(LEN));
+    put_key(out, field, LEN);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

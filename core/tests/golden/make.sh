@@ -188,3 +188,8 @@ say "content: $(du -sb "$content/v1/video" | cut -f1) bytes of video"
 make_tree
 make_few flatfs-prefix-2 prefix/2
 make_few flatfs-suffix-3 suffix/3
+say "roots of imports"
+IPFS_PROGRAM=$ipfs_program node "$here/import.mjs"
+IPFS_PROGRAM=$ipfs_program node "$here/import.mjs" long
+say "exports"
+IPFS_PROGRAM=$ipfs_program "$here/car.sh"
