@@ -17,7 +17,7 @@ check: ## formatting, lints, licences, and who may link what: quick, before a co
 
 bench: ## the side-by-side runs against nginx and Kubo (benches/README.md)
 	@.ci/install bench
-	@cargo run --locked --release -p coldfront-benches --bin side_by_side -- all
+	@eval "$$(.ci/rocksdb)"; cargo run --locked --release -p coldfront-benches --bin side_by_side -- all
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (20)
 	@.ci/install build

@@ -14,6 +14,11 @@ export PATH=$PATH:/usr/sbin:/sbin
 say() { printf '%s\n' "$*" >&2; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# use_rocksdb: lets every cargo below link the RocksDB of the cache, making it first if need be.
+use_rocksdb() {
+  [ -n "${ROCKSDB_LIB_DIR:-}" ] || eval "$("$top/.ci/rocksdb")"
+}
+
 # golden NAME FOLDER: unpacks the golden repository NAME into FOLDER and prints where it lies.
 golden() {
   tar -xzf "$top/core/tests/golden/$1.tar.gz" -C "$2" || fail "cannot unpack core/tests/golden/$1.tar.gz into $2"

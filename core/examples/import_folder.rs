@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use coldfront::car::CarWriter;
-use coldfront::dag::{Repeats, walk};
 use coldfront::store::memory::Memory;
 use coldfront::unixfs::import::{ImportOptions, Imported, Importer, Metadata, Tree};
+use coldfront::walk::{Repeats, walk};
 use coldfront::{BlockSource, BlockStore, Cid};
 
 fn main() -> ExitCode {

@@ -67,6 +67,10 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The hot store failed.
+    #[cfg(feature = "hot")]
+    #[error(transparent)]
+    Hot(#[from] crate::store::hot::HotError),
     /// Reading an open file failed.
     #[error("reading {path} failed; check the disk below it")]
     Io {

@@ -3,16 +3,27 @@
 pub mod block;
 pub mod car;
 mod cbor;
-pub mod dag;
 mod error;
+#[cfg(feature = "hot")]
+#[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]
+#[cfg_attr(feature = "testing", path = "fail/enabled.rs")]
+mod fail;
+#[cfg(feature = "hot")]
+pub mod gc;
+pub mod links;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
 mod path;
+#[cfg(feature = "hot")]
+pub mod pin;
+#[cfg(feature = "import")]
+mod pool;
 mod repo;
 mod resolve;
 pub mod store;
 pub mod unixfs;
+pub mod walk;
 
 pub use block::{Block, Cid};
 pub use error::{ReadError, StoreError};

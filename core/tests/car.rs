@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
 use coldfront::car::{self, CarError, CarFault, CarReader, CarWriter};
-use coldfront::dag::{Repeats, walk};
 use coldfront::multihash::Hasher;
 use coldfront::store::memory::Memory;
 use coldfront::unixfs::testing::{cid_of, identity_cid};
+use coldfront::walk::{Repeats, walk};
 use coldfront::{Block, BlockSource, BlockStore, Cid, Located, ReadError, StoreError, Verify};
 use tree::Golden;
 
@@ -317,6 +317,26 @@ fn an_import_is_synced_when_all_is_stored_and_not_when_it_fails() {
     car::import(&bytes[..], &store).unwrap();
     assert_eq!(store.1.load(Ordering::SeqCst), 1);
     assert!(blocks.iter().all(|block| store.get(block.cid()).unwrap().is_some()));
+}
+
+#[test]
+fn a_bad_block_ends_an_import_where_it_stands_with_those_before_it_in_order() {
+    let blocks: Vec<Block> = (0..200u8).map(|i| raw(&vec![i; 50_000])).collect();
+    let mut bytes = write(&[*blocks[0].cid()], &blocks);
+    let section = CarWriter::<Vec<u8>>::section_len(&blocks[0]) as usize;
+    let header = bytes.len() - 200 * section;
+    // A bad block, and behind it a place where the framing is broken as well.
+    bytes[header + 150 * section + 1000] ^= 1;
+    bytes.truncate(header + 152 * section + 1000);
+    let store = Memory::new();
+    match car::import(&bytes[..], &store) {
+        Err(CarError::Block { at, .. }) => assert_eq!(at as usize, header + 150 * section),
+        other => panic!("{other:?}"),
+    }
+    let held = blocks.iter().filter(|block| store.get(block.cid()).unwrap().is_some()).count();
+    // Whole batches of those before.
+    assert!((50..=150).contains(&held), "{held}");
+    assert!(blocks[..held].iter().all(|block| store.get(block.cid()).unwrap().is_some()));
 }
 
 /// A dag-cbor list of links.

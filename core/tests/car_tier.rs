@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coldfront::block::{IDENTITY, RAW};
 use coldfront::car::CarWriter;
-use coldfront::dag::{Repeats, walk};
 use coldfront::store::car::{Car, CarOptions};
 use coldfront::store::contract;
 use coldfront::unixfs::testing::{self, FilePlan, cid_of, identity_cid};
+use coldfront::walk::{Repeats, walk};
 use coldfront::{
     ArchiveOptions, Block, BlockSource, Cid, ContentPath, Located, Repo, RepoOptions, StoreError,
     Verify,

@@ -4,7 +4,7 @@
 
 use coldfront::Block;
 use coldfront::car::{CarError, CarReader, CarWriter};
-use coldfront::dag::for_each_link;
+use coldfront::links::for_each_link;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
             Err(error) => place(&error, bytes.len()),
         }
     }
-    assert!(reader.position() <= bytes.len() as u64);
+    assert!(reader.offset() <= bytes.len() as u64);
     assert!(reader.next().is_none());
     let mut writer = CarWriter::new(Vec::new(), &roots).expect("memory takes everything");
     for block in &blocks {

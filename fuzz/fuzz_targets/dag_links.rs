@@ -3,7 +3,7 @@
 #![no_main]
 
 use coldfront::block::{DAG_CBOR, DAG_JSON, DAG_PB};
-use coldfront::dag::for_each_link;
+use coldfront::links::for_each_link;
 use coldfront::{Block, Cid};
 use libfuzzer_sys::fuzz_target;
 

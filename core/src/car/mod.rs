@@ -12,6 +12,7 @@
 
 mod error;
 mod header;
+mod import;
 mod reader;
 mod section;
 mod writer;
@@ -19,6 +20,7 @@ mod writer;
 pub use error::{CarError, CarFault};
 pub use header::MAX_HEADER_LEN;
 pub(crate) use header::{HeaderError, Start, V2_HEADER_END, read_start};
-pub use reader::{CarReader, Imported, import};
+pub use import::{Imported, import};
+pub use reader::CarReader;
 pub(crate) use section::{SECTION_HEAD_LEN, section_head};
 pub use writer::CarWriter;

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::error::{CarError, CarFault};
 use super::header::{HeaderError, Start, V2_HEADER_END, read_start, read_varint};
 use super::section;
-use crate::block::{Block, Cid, IDENTITY};
-use crate::store::BlockStore;
+use crate::block::{Block, Cid};
 
 /// The blocks of a CAR, each checked against its CID. Holds one section at a time.
 ///
@@ -65,12 +64,12 @@ impl<R: Read> CarReader<R> {
     }
 
     /// Bytes read so far, from the start of the stream.
-    pub fn position(&self) -> u64 {
+    pub fn offset(&self) -> u64 {
         self.reader.at
     }
 
     /// The next block, with nothing checked but its framing.
-    fn next_section(&mut self) -> Result<Option<(u64, Cid, Bytes)>, CarError> {
+    pub(super) fn next_section(&mut self) -> Result<Option<Section>, CarError> {
         let at = self.reader.at;
         if self.end.is_some_and(|end| at >= end) {
             return Ok(None);
@@ -94,13 +93,27 @@ impl<R: Read> CarReader<R> {
         }
         let (cid, cid_len) =
             section::cid_of(&bytes).map_err(|fault| self.reader.fault(at, fault))?;
-        Ok(Some((at, cid, Bytes::from(bytes).slice(cid_len..))))
+        Ok(Some(Section { at, cid, data: Bytes::from(bytes).slice(cid_len..) }))
     }
 
     fn next_block(&mut self) -> Result<Option<Block>, CarError> {
-        let Some((at, cid, data)) = self.next_section()? else { return Ok(None) };
-        let block = Block::verified(cid, data);
-        Ok(Some(block.map_err(|source| CarError::Block { at, source })?))
+        self.next_section()?.map(Section::verified).transpose()
+    }
+}
+
+/// A section as it stands in the CAR.
+#[derive(Debug)]
+pub(super) struct Section {
+    at: u64,
+    cid: Cid,
+    pub(super) data: Bytes,
+}
+
+impl Section {
+    /// Its block, if the bytes hash to the CID.
+    pub(super) fn verified(self) -> Result<Block, CarError> {
+        let at = self.at;
+        Block::verified(self.cid, self.data).map_err(|source| CarError::Block { at, source })
     }
 }
 
@@ -116,46 +129,6 @@ impl<R: Read> Iterator for CarReader<R> {
         self.ended = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
-}
-
-/// Bytes of blocks that are stored at once, about.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
-/// What came out of a CAR.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    /// The roots that the header names.
-    pub roots: Vec<Cid>,
-    /// Blocks stored, repeats included.
-    pub blocks: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// Stores all blocks of a CAR. When it returns they are there to stay; when it fails, those before the
-/// place of the error may be. Holds about 4 MiB.
-pub fn import(reader: impl Read, store: &dyn BlockStore) -> Result<Imported, CarError> {
-    let mut reader = CarReader::new(reader)?;
-    let mut imported = Imported { roots: reader.roots.clone(), ..Imported::default() };
-    let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-    for block in reader.by_ref() {
-        let block = block?;
-        imported.blocks += 1;
-        imported.bytes += block.data().len() as u64;
-        // Identity blocks are in their CIDs and in no store.
-        if block.cid().hash().code() != IDENTITY {
-            batch_bytes += block.data().len() + size_of::<Block>();
-            batch.push(block);
-        }
-        if batch_bytes >= BATCH_BYTES {
-            store.put(&batch)?;
-            batch.clear();
-            batch_bytes = 0;
-        }
-    }
-    store.put(&batch)?;
-    store.sync()?;
-    Ok(imported)
 }
 
 /// A reader that knows how far it is.

@@ -8,7 +8,7 @@ use crate::block::{Block, Cid};
 use crate::unixfs::wire::put_varint;
 
 /// Writes blocks in the order in which they are put. What comes twice is the choice of whoever puts:
-/// [`crate::dag::walk`] gives the blocks below a root in the order of `ipfs dag export`.
+/// [`crate::walk::walk`] gives the blocks below a root in the order of `ipfs dag export`.
 #[derive(Debug)]
 pub struct CarWriter<W> {
     out: W,

@@ -64,16 +64,22 @@ impl BlockSource for Memory {
 
 impl BlockStore for Memory {
     fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
-        let mut held = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
-        for block in blocks {
-            let key = MultihashBytes::of(block.cid());
-            held.insert(key.as_slice().into(), block.data().clone());
-        }
+        blocks.iter().for_each(|block| Memory::put(self, block.clone()));
         Ok(())
     }
 
-    /// Nothing to do: memory is as durable as it gets.
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[test]
+    fn a_map_keeps_the_contract_of_a_store() {
+        contract::check_writes(&Memory::new());
     }
 }

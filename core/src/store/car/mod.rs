@@ -148,11 +148,11 @@ impl BlockSource for Car {
         Ok(found.map(|section| Located::Extent(Extent::whole(self.open_block(cid, section)))))
     }
 
-    /// As much as [`Car::locate`](BlockSource::locate).
     fn gives_extents(&self) -> bool {
         true
     }
 
+    /// As much as [`Car::locate`](BlockSource::locate).
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.find(cid)?.map(|section| section.block.end - section.block.start))
     }

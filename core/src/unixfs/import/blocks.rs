@@ -25,7 +25,6 @@ const BATCH_BLOCKS: usize = 4096;
 const BATCHES_WAITING: usize = 2;
 
 /// What takes in the blocks of an import.
-#[derive(Debug)]
 pub(super) struct Output {
     store: Option<Arc<dyn BlockStore>>,
     batch: Vec<Block>,
@@ -121,6 +120,16 @@ impl Writer {
             Ok(put) => put,
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output")
+            .field("store", &self.store)
+            .field("waiting", &self.batch.len())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }
 

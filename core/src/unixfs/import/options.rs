@@ -259,7 +259,7 @@ impl Plan {
             file_links: options.max_file_links,
             directories: options.directories,
             empty_directories: options.empty_directories,
-            threads: options.threads.unwrap_or_else(cores).max(1),
+            threads: options.threads.unwrap_or_else(crate::pool::cores).max(1),
         };
         plan.checked()
     }
@@ -278,10 +278,6 @@ impl Plan {
         }
         Ok(self)
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[cfg(test)]

@@ -193,12 +193,21 @@ impl<R: Read> Iterator for Chunks<R> {
     }
 }
 
+/// Room made for the first bytes of a stream: many files are small, and room for a whole chunk costs the
+/// system a mapping each time.
+const FIRST_READ: usize = 16 * 1024;
+
 /// Reads until `buf` holds `len` bytes; `false` when the stream ends before.
 fn fill(reader: &mut impl Read, buf: &mut Vec<u8>, len: usize) -> io::Result<bool> {
-    let missing = len.saturating_sub(buf.len());
-    buf.reserve_exact(missing);
-    reader.take(missing as u64).read_to_end(buf)?;
-    Ok(buf.len() >= len)
+    for len in [len.min(FIRST_READ), len] {
+        let missing = len.saturating_sub(buf.len());
+        buf.reserve_exact(missing);
+        reader.take(missing as u64).read_to_end(buf)?;
+        if buf.len() < len {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! All blocks below a root, depth first: a block, then what is below its first link, and so on.
 //!
 //! Owns the order, what is remembered of blocks that came before, and the bound on what is still ahead.
+//! Must not know where blocks lie. Nothing recurses: depth costs memory, which is bounded, and no stack.
+//! Rules: the order of `ipfs dag export`, kubo `core/commands/dag/export.go`.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use super::for_each_link;
 use crate::block::{Block, Cid, identity_bytes};
 use crate::error::{ReadError, StoreError};
+use crate::links::for_each_link;
 
 /// The most bytes of CIDs that a walk may have ahead of it: some millions of links. An honest DAG is far
 /// below; one that is made to be deep and wide at once ends here with an error.

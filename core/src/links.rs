@@ -1,19 +1,19 @@
-//! DAGs of any codec: what a block links to, and all blocks below a root.
+//! The links of a block, whatever its codec.
 //!
-//! Owns finding links in dag-pb, dag-cbor and dag-json, and the order of a walk. Must not know what the
-//! data means, nor where blocks lie. Nothing here recurses: depth costs memory, which is bounded, and no
-//! stack. Rules: the dag-pb, dag-cbor and dag-json specifications at ipld.io; the order of `ipfs dag
-//! export`, kubo `core/commands/dag/export.go`.
+//! Owns finding them in dag-pb, dag-cbor and dag-json. Must not know what the data means, nor where blocks
+//! lie. Nothing here recurses: depth costs no stack. Rules: the specifications of the three at ipld.io.
 
+#[cfg(feature = "hot")]
+mod edges;
 mod json;
-mod walk;
 
 use crate::block::{Block, Cid, DAG_CBOR, DAG_JSON, DAG_PB};
 use crate::cbor::{Item, Items, TAG_CID};
 use crate::error::ReadError;
 use crate::unixfs::dag_pb::PbNode;
 
-pub use walk::{MAX_PENDING_BYTES, Repeats, Walk, walk};
+#[cfg(feature = "hot")]
+pub(crate) use edges::{Link, has_no_links, links};
 
 /// Calls `each` with every link of a block, in the order in which they stand there, repeats included. One
 /// pass over the block.

@@ -1,0 +1,259 @@
+//! Whole works of the hot store, each once: a bulk import beside a copy of the same bytes, a million pins made
+//! and listed, a collection under adds, a reclaim. Prints a line each; ratios hold, absolute figures are this
+//! machine's.
+//!
+//! `cargo bench --bench hot_whole -- [import|pins|collect]...`; `COLDFRONT_BENCH_SCALE=0.1` makes it smaller;
+//! `COLDFRONT_BENCH_MEMORY` is the store's memory in MiB.
+
+#![allow(missing_docs)]
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use coldfront::block::RAW;
+use coldfront::gc::{CollectOptions, collect};
+use coldfront::pin::{NewPin, PinIndex, PinMode};
+use coldfront::store::hot::{HotOptions, HotStore};
+use coldfront::unixfs::testing::cid_of;
+use coldfront::{Block, BlockStore, Cid};
+
+fn main() {
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
+    if is_wanted("import") {
+        import();
+    }
+    if is_wanted("pins") {
+        pins();
+    }
+    if is_wanted("collect") {
+        collections();
+    }
+}
+
+fn scaled(count: u64) -> u64 {
+    let scale: f64 = std::env::var("COLDFRONT_BENCH_SCALE")
+        .map_or(1.0, |text| text.parse().expect("the scale is a number"));
+    (count as f64 * scale) as u64
+}
+
+fn bytes(number: u64, len: usize) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len.div_ceil(8))
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()
+        })
+        .take(len)
+        .collect()
+}
+
+fn block(data: Vec<u8>) -> Block {
+    Block::verified(cid_of(RAW, &data), data.into()).expect("it hashes to its own CID")
+}
+
+/// A figure in kilobytes of this process.
+fn own(file: &str, key: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/self/{file}")).expect("this is Linux");
+    let line = text.lines().find(|line| line.starts_with(key)).expect("the kernel says it");
+    line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("it is a number")
+}
+
+fn resident_mb() -> u64 {
+    own("status", "VmRSS:") / 1024
+}
+
+fn open(folder: &Path) -> HotStore {
+    let mut options = HotOptions::new(folder.join("hot"));
+    if let Ok(megabytes) = std::env::var("COLDFRONT_BENCH_MEMORY") {
+        options.memory = megabytes.parse::<u64>().expect("the memory is a number") << 20;
+    }
+    HotStore::open(&options).expect("it opens")
+}
+
+fn rate(count: u64, took: Duration) -> u64 {
+    (count as f64 / took.as_secs_f64()) as u64
+}
+
+fn import() {
+    const LEAF: usize = 256 * 1024;
+    let leaves = scaled(4096);
+    let total = leaves * LEAF as u64;
+    let folder = tempfile::tempdir().expect("there is room");
+    let source = folder.path().join("source");
+    let mut file = File::create(&source).expect("it is made");
+    (0..leaves).for_each(|n| file.write_all(&bytes(n, LEAF)).expect("it is written"));
+    file.sync_all().expect("it syncs");
+    for round in 0..5 {
+        let copy = folder.path().join("copy");
+        let began = Instant::now();
+        fs::copy(&source, &copy).expect("it copies");
+        File::open(&copy).and_then(|file| file.sync_all()).expect("it syncs");
+        let copied = began.elapsed();
+        fs::remove_file(&copy).expect("it is removed");
+
+        let place = folder.path().join(round.to_string());
+        let written = own("io", "write_bytes:");
+        let began = Instant::now();
+        let hot = open(&place);
+        let bulk = hot.bulk("bench");
+        let mut reader = File::open(&source).expect("it opens");
+        let mut parts = [Duration::ZERO; 4];
+        let mut since = Instant::now();
+        let mut took_part = |part: usize| {
+            parts[part] += since.elapsed();
+            since = Instant::now();
+        };
+        for _ in 0..leaves {
+            let mut data = vec![0; LEAF];
+            std::io::Read::read_exact(&mut reader, &mut data).expect("it reads");
+            took_part(0);
+            let block = block(data);
+            took_part(1);
+            bulk.put_with_mark(&[block], b"mark").expect("it takes it");
+            took_part(2);
+        }
+        bulk.flush().expect("it flushes");
+        took_part(3);
+        println!("import: read, hash, put, flush: {parts:.2?}");
+        let took = began.elapsed();
+        let written = own("io", "write_bytes:") - written;
+        println!(
+            "import: {} MB/s, cp + sync {} MB/s, ratio {:.2}; {:.3} bytes written a byte; peak {} MB",
+            rate(total, took) / 1_000_000,
+            rate(total, copied) / 1_000_000,
+            copied.as_secs_f64() / took.as_secs_f64(),
+            written as f64 / total as f64,
+            own("status", "VmHWM:") / 1024,
+        );
+        drop((bulk, hot));
+        let began = Instant::now();
+        drop(open(&place));
+        println!("import: opens again in {:?}", began.elapsed());
+        fs::remove_dir_all(&place).expect("it is removed");
+    }
+}
+
+fn pins() {
+    let count = scaled(1_000_000);
+    let folder = tempfile::tempdir().expect("there is room");
+    let hot = open(folder.path());
+    let pins = PinIndex::new(&hot, Vec::new());
+    let began = Instant::now();
+    let bulk = hot.bulk("bench");
+    let numbers: Vec<_> = (0..count).collect();
+    for some in numbers.chunks(1000) {
+        let blocks: Vec<_> = some.iter().map(|n| block(bytes(*n, 20))).collect();
+        bulk.put(&blocks).expect("it takes them");
+    }
+    bulk.flush().expect("it flushes");
+    println!("pins: {} blocks of 20 bytes a second in bulk", rate(count, began.elapsed()));
+    let new: Vec<_> = numbers.iter().map(|n| NewPin::new(cid_of(RAW, &bytes(*n, 20)))).collect();
+    let began = Instant::now();
+    pins.add_all(&new).expect("it pins");
+    println!("pins: {} made a second in batches, durable", rate(count, began.elapsed()));
+
+    let before = resident_mb();
+    let began = Instant::now();
+    let mut all = pins.list(Some(PinMode::Recursive));
+    all.next().expect("there is one").expect("it is read");
+    let first = began.elapsed();
+    let rest = all.map(|pin| pin.expect("it is read")).count();
+    println!(
+        "pins: list of {}: first row {first:?}, all {:?}, memory {} -> {} MB",
+        rest + 1,
+        began.elapsed(),
+        before,
+        resident_mb()
+    );
+    let strangers: Vec<Cid> = (0..1000).map(|n| cid_of(RAW, &bytes(1 << 40 | n, 20))).collect();
+    let began = Instant::now();
+    strangers.iter().for_each(|cid| drop(pins.status(cid).expect("it looks")));
+    println!("pins: \"not pinned\" in {:?}", began.elapsed() / 1000);
+    let began = Instant::now();
+    let some = 2000.min(count);
+    for pin in new.iter().take(some as usize) {
+        pins.add(&NewPin { name: "again".into(), ..pin.clone() }).expect("it pins");
+    }
+    println!("pins: {} single ones a second, each durable", rate(some, began.elapsed()));
+    let began = Instant::now();
+    drop(hot.clone());
+    for pin in new.iter().take(some as usize) {
+        pins.remove(&pin.cid, true).expect("it unpins");
+    }
+    println!("pins: {} single removals a second", rate(some, began.elapsed()));
+}
+
+fn collections() {
+    let count = scaled(200_000);
+    let folder = tempfile::tempdir().expect("there is room");
+    let hot = open(folder.path());
+    let pins = PinIndex::new(&hot, Vec::new());
+    let mut serial = 0;
+    println!("collect: without: {}", adds(&hot, &pins, &mut serial, &AtomicBool::new(true), 2000));
+    let numbers: Vec<_> = (0..count).collect();
+    let over = AtomicBool::new(false);
+    for round in 0..3 {
+        for some in numbers.chunks(1000) {
+            let data = |n: &u64| bytes(1 << 50 | round << 40 | *n, 1024);
+            let blocks: Vec<_> = some.iter().map(|n| block(data(n))).collect();
+            hot.put(&blocks).expect("it takes them");
+            let kept = blocks.iter().step_by(2).map(|block| NewPin::new(*block.cid()));
+            pins.add_all(&kept.collect::<Vec<_>>()).expect("it pins");
+        }
+        over.store(false, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let began = Instant::now();
+                let done =
+                    collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(()));
+                let done = done.expect("it collects");
+                println!("collect: {done:?} in {:?}, {} MB", began.elapsed(), resident_mb());
+                over.store(true, Ordering::Relaxed);
+            });
+            println!("collect: beside:  {}", adds(&hot, &pins, &mut serial, &over, 200));
+        });
+    }
+    let settled = hot.settle().expect("it settles");
+    let written = own("io", "write_bytes:");
+    let after = hot.reclaim(0.3).expect("it reclaims");
+    println!(
+        "reclaim: {settled:?} -> {after:?}, {} bytes written",
+        own("io", "write_bytes:") - written
+    );
+}
+
+/// Adds a small block and pins it, durably, until told that it is over and at least `least` times.
+fn adds(
+    hot: &HotStore,
+    pins: &PinIndex,
+    serial: &mut u64,
+    over: &AtomicBool,
+    least: usize,
+) -> String {
+    let mut took = Vec::new();
+    while took.len() < least || !over.load(Ordering::Relaxed) {
+        *serial += 1;
+        let one = block(bytes(1 << 60 | *serial, 1024));
+        let began = Instant::now();
+        let lease = hot.leased();
+        lease.put(std::slice::from_ref(&one)).expect("it takes it");
+        pins.add(&NewPin::new(*one.cid())).expect("it pins");
+        took.push(began.elapsed());
+    }
+    took.sort();
+    let part = |part: usize| took[(took.len() * part / 1000).min(took.len() - 1)];
+    format!(
+        "{} adds, p50 {:?}, p99 {:?}, longest {:?}",
+        took.len(),
+        part(500),
+        part(990),
+        part(1000)
+    )
+}

@@ -1,0 +1,127 @@
+//! The way up: whether a CID is pinned, and why a block is kept.
+//!
+//! Owns the search from a block to a root through its parents. Costs as many look-ups as there are blocks on
+//! the ways up that it tries, whatever the number of pins. Must not know the wire.
+
+use std::collections::HashMap;
+
+use super::{PinError, PinIndex, PinMode};
+use crate::block::Cid;
+use crate::store::hot::{Id, Spelling};
+
+/// Blocks that a search looks at before it says that it cannot tell: 32 bytes each.
+const MAX_SEEN: usize = 1 << 20;
+
+/// Parents of one block that are looked at in one go.
+const PARENTS_AT_A_TIME: usize = 256;
+
+/// Whether a CID is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinStatus {
+    /// With everything below it.
+    Recursive,
+    /// Alone.
+    Direct,
+    /// It hangs below a recursive pin.
+    Indirect {
+        /// The root of one that it hangs below.
+        through: Cid,
+    },
+    /// Not at all.
+    NotPinned,
+}
+
+impl PinIndex {
+    /// Whether a CID is pinned, as it is spelled. A few look-ups where it is a root or nothing links to it.
+    pub fn status(&self, cid: &Cid) -> Result<PinStatus, PinError> {
+        let Some(entry) = self.hot().entry(cid)? else { return Ok(PinStatus::NotPinned) };
+        let spelling = Spelling::of(cid);
+        if let Some(pin) = self.get(cid)? {
+            return Ok(match pin.mode {
+                PinMode::Recursive => PinStatus::Recursive,
+                PinMode::Direct => PinStatus::Direct,
+            });
+        }
+        let mut search = Search::default();
+        let mut after = Id::ZERO;
+        loop {
+            let edges = self.hot().parents(entry.id, after, PARENTS_AT_A_TIME)?;
+            let Some(last) = edges.last() else { return Ok(PinStatus::NotPinned) };
+            after = last.parent;
+            for edge in edges.iter().filter(|edge| edge.spellings.contains(&spelling)) {
+                search.add(edge.parent, entry.id);
+            }
+            if let Some((root, _)) = self.root_above(&mut search)? {
+                return Ok(PinStatus::Indirect { through: root });
+            }
+        }
+    }
+
+    /// Why a block is kept: the way down from a pinned root to it, both included. `None`: nothing keeps it.
+    /// Blocks between are spelled as a link spells them.
+    pub fn why(&self, cid: &Cid) -> Result<Option<Vec<Cid>>, PinError> {
+        let Some(entry) = self.hot().entry(cid)? else { return Ok(None) };
+        if let Some(pin) = self.pin_of(entry.id, None)? {
+            return Ok(Some(vec![pin]));
+        }
+        let mut search = Search::default();
+        search.add(entry.id, entry.id);
+        let Some((root, mut id)) = self.root_above(&mut search)? else { return Ok(None) };
+        let mut way = vec![root];
+        while id != entry.id {
+            let Some(&child) = search.seen.get(&id) else { break };
+            let edge = self.hot().edges_from(child, id, 1)?.pop();
+            let spelling = edge.and_then(|edge| edge.spellings.first().copied());
+            let Some(spelling) = spelling else { break };
+            if let Some((_, cid)) = self.hot().named(child, spelling)? {
+                way.push(cid);
+            }
+            id = child;
+        }
+        Ok(Some(way))
+    }
+
+    /// The first recursive root on the ways up from what `search` is to look at.
+    fn root_above(&self, search: &mut Search) -> Result<Option<(Cid, Id)>, PinError> {
+        while let Some(id) = search.next.pop() {
+            if let Some(root) = self.pin_of(id, Some(PinMode::Recursive))? {
+                return Ok(Some((root, id)));
+            }
+            let mut after = Id::ZERO;
+            while search.seen.len() < MAX_SEEN {
+                let edges = self.hot().parents(id, after, PARENTS_AT_A_TIME)?;
+                let Some(last) = edges.last() else { break };
+                after = last.parent;
+                edges.iter().for_each(|edge| search.add(edge.parent, id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A pin of a block that is one to whoever asks, of that mode or any.
+    fn pin_of(&self, id: Id, mode: Option<PinMode>) -> Result<Option<Cid>, PinError> {
+        for (key, record) in self.hot().pins_of(id)? {
+            let record = self.parse(key, &record)?;
+            if record.shown().is_some_and(|shown| mode.is_none_or(|mode| shown == mode)) {
+                return Ok(Some(self.cid_of(key, &record)?));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Blocks seen on the way up, each with the child it was reached from.
+#[derive(Default)]
+struct Search {
+    seen: HashMap<Id, Id>,
+    next: Vec<Id>,
+}
+
+impl Search {
+    fn add(&mut self, id: Id, from: Id) {
+        if self.seen.len() < MAX_SEEN && !self.seen.contains_key(&id) {
+            self.seen.insert(id, from);
+            self.next.push(id);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What can go wrong with a hot store as a whole.
+
+use std::path::{Path, PathBuf};
+
+/// A hot store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HotError {
+    /// Another process (or another part of this one) has it open.
+    #[error(
+        "hot store {path} is in use by another process; stop that one, or give this one a folder of its own"
+    )]
+    Locked {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// A newer coldfront wrote it.
+    #[error(
+        "hot store {path} has format {found}, this program knows formats up to {known}; use the newer program that wrote it"
+    )]
+    Newer {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest that this program reads.
+        known: u32,
+    },
+    /// An older coldfront wrote it, in a format that is no longer read.
+    #[error(
+        "hot store {path} has format {found}, which this program no longer reads; export it with the program that wrote it"
+    )]
+    Older {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+    },
+    /// The folder holds something, and not a hot store.
+    #[error("{path} holds {what}, not a hot store; {way_out}")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What it looks like.
+        what: &'static str,
+        /// What to do about it.
+        way_out: &'static str,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no hot store at {path}; check the path, or let one be created")]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Something in it contradicts itself.
+    #[error(
+        "hot store {path} is damaged: {what}; restore it from a copy, or move its folder away and import again"
+    )]
+    Damaged {
+        /// The store's folder.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// No space is left on the disk. Reading goes on.
+    #[error("hot store {path}: the disk is full; make room, then write again")]
+    Full {
+        /// The store's folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        source: EngineError,
+    },
+    /// RocksDB failed.
+    #[error("hot store {path}: {doing} failed; check the disk below it")]
+    Engine {
+        /// The store's folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What RocksDB said.
+        source: EngineError,
+    },
+    /// A file of the store's own could not be read or written.
+    #[error("hot store {path}: {doing} failed")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A collection is running already.
+    #[error("hot store {path} is being collected already; wait for that collection to end")]
+    Collecting {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The memory it was given does not suffice.
+    #[error("a hot store needs at least {least} bytes of memory, not {given}")]
+    TooLittleMemory {
+        /// What was given, in bytes.
+        given: u64,
+        /// The least, in bytes.
+        least: u64,
+    },
+}
+
+/// What RocksDB said, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineError(pub(super) String);
+
+impl HotError {
+    pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> HotError {
+        let path = path.to_owned();
+        move |source| HotError::Io { path, doing, source }
+    }
+
+    pub(super) fn damaged(path: &Path, what: impl Into<String>) -> HotError {
+        HotError::Damaged { path: path.to_owned(), what: what.into() }
+    }
+
+    /// RocksDB's error, sorted by what can be done about it.
+    pub(super) fn engine(path: &Path, doing: &'static str, error: &rocksdb::Error) -> HotError {
+        let (path, text) = (path.to_owned(), error.to_string());
+        // RocksDB passes on what the system said as text and nothing else, so text is all there is to tell
+        // a full disk by. The words are those of `strerror(ENOSPC)` and of its own sub-code.
+        let full = text.contains("No space left on device") || text.contains("NoSpace");
+        match error.kind() {
+            _ if full => HotError::Full { path, source: EngineError(text) },
+            rocksdb::ErrorKind::Corruption => HotError::Damaged { path, what: text },
+            _ => HotError::Engine { path, doing, source: EngineError(text) },
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The hot store: blocks that are written here, in one RocksDB.
+//!
+//! Owns the folder, the schema, what is durable when, and the leases of writers at work. All use of
+//! RocksDB in the project stands in this folder. Must not know UnixFS, HTTP, or why a block is kept, which is
+//! `pin`'s matter.
+//!
+//! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
+//! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
+//! - `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
+//! - `lease`: what a writer at work counts on.
+
+mod bulk;
+mod commits;
+mod counts;
+mod database;
+mod edges;
+mod error;
+mod folder;
+mod lease;
+mod options;
+mod payload;
+mod schema;
+mod sweep;
+mod unflushed;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use bulk::BulkWriter;
+pub use error::{EngineError, HotError};
+pub use lease::Lease;
+pub use options::HotOptions;
+pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use schema::FORMAT_VERSION;
+
+use commits::Commits;
+use database::{Batch, Database, Log};
+pub(crate) use edges::{EdgeRow, PinKey, Walked};
+use folder::Folder;
+use lease::Leases;
+use options::Settings;
+pub(crate) use schema::{Entry, Held, Id, Spelling};
+use schema::{Family, index_key, meta};
+pub(crate) use writer::Edit;
+use writer::Writer;
+
+use crate::block::{Block, Cid};
+use crate::error::StoreError;
+use crate::store::{BlockSource, BlockStore, Located};
+
+/// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
+///
+/// ```
+/// use coldfront::store::hot::{HotOptions, HotStore};
+/// use coldfront::{Block, BlockSource, BlockStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("hot");
+/// let store = HotStore::open(&HotOptions::new(&path))?;
+/// let cid = "bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy".parse()?;
+/// store.put(&[Block::verified(cid, "foo".into())?])?;
+/// store.sync()?; // From here on it survives a crash.
+/// assert_eq!(store.size(&cid)?, Some(3));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HotStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // ORDER: fields drop in this order; the lock on the folder goes last.
+    database: Database,
+    writer: Mutex<Writer>,
+    commits: Commits,
+    leases: Leases,
+    /// One flush of everything at a time, so that it is known what each covers.
+    flushing: Mutex<()>,
+    /// One collection at a time.
+    collecting: Mutex<()>,
+    folder: Folder,
+}
+
+impl HotStore {
+    /// Opens a store, or makes one where the folder is absent or empty. Replays the log, which is no longer than
+    /// its write buffers; else costs a few files, however much the store holds.
+    ///
+    /// Fails with a sentence when the folder is in use, holds something else, or has a format that this
+    /// program does not read ([`HotError`]).
+    pub fn open(options: &HotOptions) -> Result<HotStore, StoreError> {
+        let settings = Settings::new(options)?;
+        let folder = Folder::open(&options.path, options.create)?;
+        folder.ensure_database(|at| create(&settings, at, folder.path()))?;
+        let database = Database::open(&settings, &folder.database(), folder.path(), false)?;
+        check_format(&database)?;
+        let writer = Mutex::new(Writer::load(&database)?);
+        let inner = Inner {
+            database,
+            writer,
+            commits: Commits::default(),
+            leases: Leases::default(),
+            flushing: Mutex::new(()),
+            collecting: Mutex::new(()),
+            folder,
+        };
+        Ok(HotStore { inner: Arc::new(inner) })
+    }
+
+    /// Writes many blocks without a log, each byte once. `name` is that of the work, under which its mark of
+    /// progress is found again.
+    pub fn bulk(&self, name: &str) -> BulkWriter {
+        BulkWriter::new(self, name)
+    }
+
+    /// From now until the lease is dropped, no block is collected that was put since, or that a
+    /// [`Leased`] writer came by. Take it before the first block, drop it after the pin.
+    pub fn lease(&self) -> Lease {
+        let writer = self.writer();
+        // ORDER: under the lock, so that no block gets an id between.
+        self.inner.leases.begin(writer.next_id())
+    }
+
+    /// Writes blocks that stay until they are pinned, or the writer is dropped.
+    pub fn leased(&self) -> Leased {
+        Leased { lease: self.lease(), store: self.clone() }
+    }
+
+    /// Blocks held and their bytes: exact, and known without looking.
+    pub fn held(&self) -> (u64, u64) {
+        let counts = self.writer().counts;
+        let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+        (unsigned(counts.blocks), unsigned(counts.bytes))
+    }
+
+    /// The id that the next new block gets, for tests of what a crash may not do.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn next_id(&self) -> u64 {
+        self.writer().next_id().0
+    }
+
+    /// The newest log of this process of which something was synced, and how many bytes of it, for tests that
+    /// take the rest away.
+    #[cfg(feature = "testing")]
+    pub fn durable_log() -> (u64, u64) {
+        crate::fail::durable_log()
+    }
+
+    /// Whether a collection was interrupted, so that the next goes on behind what that one has seen.
+    pub fn is_collecting(&self) -> Result<bool, StoreError> {
+        Ok(self.pass_goes_on_at()?.is_some())
+    }
+
+    /// What lies on the disk, and how much of it is garbage as far as is known. Reads nothing.
+    pub fn space(&self) -> Result<Space, StoreError> {
+        Ok(payload::space(self.database())?)
+    }
+
+    /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. The price of
+    /// a [`HotStore::reclaim`] can be told from what it returns.
+    pub fn settle(&self) -> Result<Space, StoreError> {
+        Ok(payload::settle(self.database())?)
+    }
+
+    /// Gives space of removed blocks back to the disk: rewrites the blocks that live in blob files of which
+    /// at least `garbage_ratio` (0 to 1, [`DEFAULT_GARBAGE_RATIO`]) is garbage. Runs beside reads and
+    /// writes; needs room for the largest such file.
+    pub fn reclaim(&self, garbage_ratio: f64) -> Result<Space, StoreError> {
+        payload::settle(self.database())?;
+        Ok(payload::reclaim(self.database(), garbage_ratio)?)
+    }
+
+    /// Makes everything durable, what bulk writers wrote included.
+    pub(crate) fn flush(&self) -> Result<(), HotError> {
+        let _one = self.inner.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer().flush_begins();
+        self.database().flush()?;
+        self.writer().flush_ended();
+        Ok(())
+    }
+
+    /// A change of the store.
+    pub(crate) fn edit(&self) -> Edit<'_> {
+        Edit::new(self, Log::On, None)
+    }
+
+    /// Returns when everything that was written with a log is durable.
+    pub(crate) fn make_durable(&self) -> Result<(), HotError> {
+        self.commits().wait(self.database())
+    }
+
+    /// What the index knows of a block.
+    pub(crate) fn entry(&self, cid: &Cid) -> Result<Option<Entry>, HotError> {
+        self.entry_of(index_key(cid).as_slice())
+    }
+
+    fn entry_of(&self, multihash: &[u8]) -> Result<Option<Entry>, HotError> {
+        let Some(bytes) = self.database().get(Family::Index, multihash)? else { return Ok(None) };
+        let entry = Entry::parse(&bytes);
+        Ok(Some(entry.map_err(|_| self.database().damaged(Family::Index, multihash))?))
+    }
+
+    /// The same of a block whose bytes are here.
+    fn entry_here(&self, cid: &Cid) -> Result<Option<Entry>, HotError> {
+        Ok(self.entry(cid)?.filter(|entry| entry.held != Held::Archive))
+    }
+
+    fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
+    fn commits(&self) -> &Commits {
+        &self.inner.commits
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name it has in sentences.
+    fn name(&self) -> String {
+        format!("hot store {}", self.inner.folder.path().display())
+    }
+
+    fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
+        let mut edit = Edit::new(self, Log::On, lease);
+        for block in blocks {
+            edit.put(block)?;
+        }
+        edit.commit()?;
+        Ok(())
+    }
+}
+
+/// Makes the database of a new store in a folder of its own, closed again.
+fn create(
+    settings: &Settings,
+    at: &std::path::Path,
+    store: &std::path::Path,
+) -> Result<(), HotError> {
+    let database = Database::open(settings, at, store, true)?;
+    let mut batch = Batch::default();
+    database.put(&mut batch, Family::Meta, meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
+    database.write_durably(batch)?;
+    database.flush()
+}
+
+/// The version inside the database: another one than the folder's means that files were mixed.
+fn check_format(database: &Database) -> Result<(), HotError> {
+    let Some(found) = database.get(Family::Meta, meta::FORMAT)? else {
+        return Err(HotError::damaged(database.path(), "its database holds no format version"));
+    };
+    let found = schema::u32_at(&found).map_err(|_| database.damaged(Family::Meta, meta::FORMAT))?;
+    folder::check_version(database.path(), found)
+}
+
+impl BlockSource for HotStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
+        let Some(data) = payload::get(self.database(), &entry)? else {
+            // Removed since the index was asked, or lost.
+            return match self.entry_here(cid)? {
+                Some(again) if again.id == entry.id => Err(self.corrupt(cid)),
+                Some(_) => self.get(cid),
+                None => Ok(None),
+            };
+        };
+        if data.len() as u64 != u64::from(entry.size) {
+            return Err(self.corrupt(cid));
+        }
+        Ok(Some(Block::trusted(*cid, data)))
+    }
+
+    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
+        if let Some(extent) = payload::extent(self.database(), &entry) {
+            return Ok(Some(Located::Extent(extent)));
+        }
+        Ok(self.get(cid)?.map(|block| Located::Bytes(block.into_data())))
+    }
+
+    /// One look-up in the index; reads nothing of the block.
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        Ok(self.entry_here(cid)?.map(|entry| u64::from(entry.size)))
+    }
+}
+
+impl HotStore {
+    fn corrupt(&self, cid: &Cid) -> StoreError {
+        StoreError::Corrupt { cid: *cid, place: self.name() }
+    }
+}
+
+impl BlockStore for HotStore {
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        self.write(blocks, None)
+    }
+
+    /// Everything that was put with a log; what a [`BulkWriter`] wrote is its own to flush. Those who wait at the same time share one sync.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(self.make_durable()?)
+    }
+}
+
+impl fmt::Debug for HotStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HotStore").field("path", &self.inner.folder.path()).finish_non_exhaustive()
+    }
+}
+
+/// A writer whose blocks, new ones and those that were here already, are not collected while it lives.
+#[derive(Debug)]
+pub struct Leased {
+    lease: Lease,
+    store: HotStore,
+}
+
+impl BlockSource for Leased {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.store.get(cid)
+    }
+
+    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
+        self.store.locate(cid)
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.store.size(cid)
+    }
+}
+
+impl BlockStore for Leased {
+    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        self.store.write(blocks, Some(&self.lease))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.store.sync()
+    }
+}

@@ -1,0 +1,237 @@
+//! The hot store: what was put is there, once, under one id, also after it was closed and opened again.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use coldfront::block::{DAG_PB, RAW};
+use coldfront::store::contract;
+use coldfront::store::hot::{HotError, HotOptions, HotStore};
+use coldfront::{Block, BlockSource, BlockStore, Cid, StoreError};
+use sha2::{Digest, Sha256};
+
+const MIB: u64 = 1024 * 1024;
+
+fn cid_of(codec: u64, data: &[u8]) -> Cid {
+    let hash = cid::multihash::Multihash::wrap(0x12, &Sha256::digest(data)).unwrap();
+    Cid::new_v1(codec, hash)
+}
+
+fn block(data: impl Into<Bytes>) -> Block {
+    let data = data.into();
+    Block::verified(cid_of(RAW, &data), data).unwrap()
+}
+
+/// Bytes that differ with the seed and do not compress.
+fn random(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Of every kind: empty, below and above the border of blob files, as long as a block may be.
+fn blocks() -> Vec<Block> {
+    [0, 1, 100, 4095, 4096, 4097, 262_144, 2 * MIB as usize, 8 * MIB as usize]
+        .into_iter()
+        .map(|len| block(random(len, len as u64)))
+        .collect()
+}
+
+fn options(folder: &Path) -> HotOptions {
+    HotOptions { memory: 32 * MIB, ..HotOptions::new(folder.join("hot")) }
+}
+
+fn hot(error: StoreError) -> HotError {
+    match error {
+        StoreError::Hot(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_was_put_is_there_also_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (blocks, absent) = (blocks(), cid_of(RAW, b"absent"));
+    {
+        let store = HotStore::open(&options(folder.path())).unwrap();
+        store.put(&blocks).unwrap();
+        contract::check(&store, &blocks, &absent);
+        store.sync().unwrap();
+        contract::check(&store, &blocks, &absent);
+    }
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    contract::check(&store, &blocks, &absent);
+}
+
+#[test]
+fn a_store_that_takes_blocks_keeps_its_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    contract::check_store(&HotStore::open(&options(folder.path())).unwrap());
+    contract::check_store(
+        &HotStore::open(&options(&folder.path().join("leased"))).unwrap().leased(),
+    );
+    contract::check_store(
+        &HotStore::open(&options(&folder.path().join("bulk"))).unwrap().bulk("x"),
+    );
+}
+
+#[test]
+fn a_block_that_is_put_twice_is_held_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    let one = block(random(5000, 1));
+    let same = Block::verified(cid_of(DAG_PB, one.data()), one.data().clone()).unwrap();
+    store.put(&[one.clone(), one.clone(), same]).unwrap();
+    store.put(&[one]).unwrap();
+    assert_eq!(store.held(), (1, 5000));
+}
+
+#[test]
+fn what_is_held_is_counted_also_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (blocks, bytes) = (blocks(), blocks().iter().map(|block| block.data().len() as u64).sum());
+    {
+        let store = HotStore::open(&options(folder.path())).unwrap();
+        store.put(&blocks[..4]).unwrap();
+        store.bulk("rest").put(&blocks[4..]).unwrap();
+        assert_eq!(store.held(), (blocks.len() as u64, bytes));
+        store.bulk("rest").flush().unwrap();
+    }
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    assert_eq!(store.held(), (blocks.len() as u64, bytes));
+}
+
+#[test]
+fn an_identity_block_is_in_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    let cid = Cid::new_v1(RAW, cid::multihash::Multihash::wrap(0, b"inline").unwrap());
+    store.put(&[Block::verified(cid, Bytes::from_static(b"inline")).unwrap()]).unwrap();
+    assert_eq!(store.held(), (0, 0));
+}
+
+#[test]
+fn a_block_that_is_too_large_is_refused_and_the_batch_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    let (small, large) = (block("small"), block(vec![0; 8 * MIB as usize + 1]));
+    let error = store.put(&[small.clone(), large]).unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { len, .. } if len == 8 * MIB + 1), "{error}");
+    assert_eq!(store.size(small.cid()).unwrap(), None);
+    assert_eq!(store.held(), (0, 0));
+}
+
+#[test]
+fn a_mark_is_found_again_with_the_blocks_that_it_speaks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = block(random(10_000, 3));
+    {
+        let store = HotStore::open(&options(folder.path())).unwrap();
+        let bulk = store.bulk("import");
+        assert_eq!(bulk.mark().unwrap(), None);
+        bulk.put_with_mark(std::slice::from_ref(&one), b"shard 7").unwrap();
+        bulk.flush().unwrap();
+    }
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    assert_eq!(store.bulk("import").mark().unwrap().unwrap(), b"shard 7");
+    assert_eq!(store.bulk("other").mark().unwrap(), None);
+    assert!(store.get(one.cid()).unwrap().is_some());
+    store.bulk("import").finish().unwrap();
+    assert_eq!(store.bulk("import").mark().unwrap(), None);
+}
+
+#[test]
+fn writers_of_the_same_blocks_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    let all: Arc<Vec<Block>> = Arc::new((0..200).map(|seed| block(random(600, seed))).collect());
+    let reads = Arc::new(AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for writer in 0..6 {
+            let (store, all, reads) = (store.clone(), all.clone(), reads.clone());
+            scope.spawn(move || {
+                let bulk = (writer % 3 == 0).then(|| store.bulk("import"));
+                for at in 0..all.len() {
+                    let some = &all[(at * 7 + writer) % all.len()..][..1];
+                    match &bulk {
+                        Some(bulk) => bulk.put(some).unwrap(),
+                        None => store.put(some).unwrap(),
+                    }
+                    if at % 20 == 0 {
+                        store.sync().unwrap();
+                    }
+                    let found = store.get(some[0].cid()).unwrap().unwrap();
+                    assert_eq!(found.data(), some[0].data());
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(reads.load(Ordering::Relaxed), 6 * 200);
+    assert_eq!(store.held(), (200, 200 * 600));
+}
+
+#[test]
+fn a_store_that_is_open_is_not_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    let again = HotStore::open(&options(folder.path()));
+    assert!(matches!(hot(again.unwrap_err()), HotError::Locked { .. }));
+    drop(store);
+    HotStore::open(&options(folder.path())).unwrap();
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hot");
+    drop(rocksdb::DB::open_default(&path).unwrap());
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let error = hot(HotStore::open(&options(folder.path())).unwrap_err());
+    assert!(error.to_string().contains("a RocksDB database of another program"), "{error}");
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn a_store_that_lost_a_file_says_that_it_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    store.put(&blocks()).unwrap();
+    store.bulk("flush").flush().unwrap();
+    drop(store);
+    let database = folder.path().join("hot/db");
+    std::fs::remove_file(database.join("CURRENT")).unwrap();
+    let error = hot(HotStore::open(&options(folder.path())).unwrap_err());
+    assert!(matches!(error, HotError::Damaged { .. } | HotError::Engine { .. }), "{error}");
+    // What is left of it was not replaced by an empty store.
+    let blobs = std::fs::read_dir(&database)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "blob"));
+    assert!(blobs.count() > 0);
+}
+
+#[test]
+fn a_crash_while_the_store_is_made_leaves_one_that_can_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(HotStore::open(&options(folder.path())).unwrap());
+    let path = folder.path().join("hot");
+    std::fs::rename(path.join("db"), path.join("db.new")).unwrap();
+    std::fs::remove_file(path.join("db.new/CURRENT")).unwrap();
+    let store = HotStore::open(&options(folder.path())).unwrap();
+    store.put(&blocks()).unwrap();
+    contract::check(&store, &blocks(), &cid_of(RAW, b"absent"));
+}

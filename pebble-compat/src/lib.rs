@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
+mod block;
+mod checksum;
+mod column;
+mod entry;
+mod error;
+mod journal;
+mod leveldb;
+mod log;
+mod lsm;
+mod manifest;
+mod merge;
+mod parse;
+mod pebble;
+mod row;
+mod source;
+mod store;
+mod table;
+
+pub use error::{Error, Fault, Feature};
+pub use journal::MAX_JOURNAL_BYTES;
+pub use store::{Kind, Options, Scan, Store};
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);

@@ -1,0 +1,184 @@
+//! A LevelDB or Pebble store as one ordered set of pairs: its tables and journals merged, the newest entry of each key
+//! deciding.
+//!
+//! Where the two differ (which manifest is in force, what is refused) is `leveldb.rs` and `pebble.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::entry::{Dialect, Op};
+use crate::error::{Error, Fault};
+use crate::journal::{Journal, Latest, Replay, read_manifest};
+use crate::manifest::{TableInfo, Version, runs};
+use crate::merge::{Merge, RunCursor, Source};
+use crate::source::{SourceFile, list, number_before};
+use crate::table::{Table, TableCursor};
+
+/// Tables that point look-ups keep open, each with the top of its index. A scan opens its own, one for each level and
+/// each overlapping table of level 0.
+const MAX_OPEN_TABLES: usize = 64;
+
+/// Tables by level; in a level, runs that ascend and share no key.
+type Levels = BTreeMap<u64, Vec<Arc<Vec<TableInfo>>>>;
+
+/// A stopped store.
+#[derive(Debug)]
+pub(crate) struct Lsm {
+    tables: TableFiles,
+    levels: Levels,
+    journal: Journal,
+}
+
+/// Where a store's tables are, and how they are opened.
+#[derive(Debug)]
+pub(crate) struct TableFiles {
+    dir: PathBuf,
+    dialect: Dialect,
+    /// Most recently used last.
+    open: Mutex<Vec<(u64, Arc<Table>)>>,
+}
+
+impl Lsm {
+    /// Reads the manifest and the journals of the store in `dir`. Opens no table.
+    pub(crate) fn open(
+        dir: &Path,
+        manifest: &Path,
+        how: Replay,
+        notes: &mut Vec<Error>,
+    ) -> Result<Self, Error> {
+        let mut version = Version::default();
+        read_manifest(manifest, notes, |record| version.apply(record, how.dialect))?;
+        version.check().map_err(|fault| fault.at(manifest, 0))?;
+        let journal = read_journals(dir, &version, how, notes)?;
+        let mut levels: BTreeMap<u64, Vec<TableInfo>> = BTreeMap::new();
+        for ((level, _), table) in version.tables {
+            levels.entry(level).or_default().push(table);
+        }
+        let in_runs = |tables| runs(tables).into_iter().map(Arc::new).collect();
+        Ok(Lsm {
+            tables: TableFiles {
+                dir: dir.to_owned(),
+                dialect: how.dialect,
+                open: Mutex::new(Vec::new()),
+            },
+            levels: levels.into_iter().map(|(level, tables)| (level, in_runs(tables))).collect(),
+            journal,
+        })
+    }
+
+    /// The pairs from `from` on.
+    pub(crate) fn scan(&self, from: &[u8]) -> Merge<'_> {
+        let mut sources = vec![Source::journal(&self.journal, from)];
+        for run in self.levels.values().flatten() {
+            sources.push(Source::run(RunCursor::new(&self.tables, Arc::clone(run), from)));
+        }
+        Merge::new(sources)
+    }
+
+    /// The value of `key`: journals first, then level by level, newest first.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(latest) = self.journal.entries.get(key) {
+            return Ok(latest.value.clone());
+        }
+        for runs in self.levels.values() {
+            let mut newest: Option<Latest> = None;
+            for run in runs {
+                let found = self.look_in(run, key)?;
+                newest = newest.into_iter().chain(found).max_by_key(|latest| latest.sequence);
+            }
+            if let Some(latest) = newest {
+                return Ok(latest.value);
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_in(&self, run: &[TableInfo], key: &[u8]) -> Result<Option<Latest>, Error> {
+        let at = run.partition_point(|table| table.largest.as_slice() < key);
+        let Some(info) = run.get(at).filter(|table| table.smallest.as_slice() <= key) else {
+            return Ok(None);
+        };
+        let mut cursor = TableCursor::new(self.tables.cached(info)?, key);
+        while cursor.advance()? {
+            let entry = cursor.entry();
+            if entry.key.as_slice() >= key {
+                let value = (entry.op == Op::Set).then(|| cursor.value().to_vec());
+                return Ok((entry.key == key).then_some(Latest { sequence: entry.sequence, value }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl TableFiles {
+    /// Opens a table anew.
+    pub(crate) fn open(&self, info: &TableInfo) -> Result<Table, Error> {
+        Table::open(self.file_of(info.number)?, info, self.dialect)
+    }
+
+    fn file_of(&self, number: u64) -> Result<SourceFile, Error> {
+        // Old LevelDB stores call their tables as Pebble does.
+        let names: &[&str] = match self.dialect {
+            Dialect::LevelDb => &["ldb", "sst"],
+            Dialect::Pebble => &["sst"],
+        };
+        let mut missing = Err(Fault::Missing.at(&self.dir, 0));
+        for extension in names {
+            let path = self.dir.join(format!("{number:06}.{extension}"));
+            match SourceFile::open(path) {
+                Err(error @ Error::Damaged { fault: Fault::Missing, .. }) if missing.is_err() => {
+                    missing = Err(error);
+                }
+                other => return other,
+            }
+        }
+        missing
+    }
+
+    /// Opens a table, or takes one that is open.
+    fn cached(&self, info: &TableInfo) -> Result<Arc<Table>, Error> {
+        if let Some(table) = self.take_cached(info.number) {
+            return Ok(table);
+        }
+        let table = Arc::new(self.open(info)?);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= MAX_OPEN_TABLES {
+            open.remove(0);
+        }
+        open.push((info.number, Arc::clone(&table)));
+        Ok(table)
+    }
+
+    fn take_cached(&self, number: u64) -> Option<Arc<Table>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = open.iter().position(|(held, _)| *held == number)?;
+        let held = open.remove(at);
+        let table = Arc::clone(&held.1);
+        open.push(held);
+        Some(table)
+    }
+}
+
+/// Replays the journals that count, oldest first.
+fn read_journals(
+    dir: &Path,
+    version: &Version,
+    how: Replay,
+    notes: &mut Vec<Error>,
+) -> Result<Journal, Error> {
+    let mut found: Vec<(u64, String)> = list(dir)?
+        .into_iter()
+        .filter_map(|name| Some((number_before(&name, "log")?, name)))
+        .filter(|&(number, _)| {
+            number >= version.first_journal || version.previous_journal == Some(number)
+        })
+        .collect();
+    found.sort_unstable();
+    let mut journal = Journal::default();
+    let count = found.len();
+    for (index, (number, name)) in found.into_iter().enumerate() {
+        journal.replay(&dir.join(name), number, index + 1 == count, how, notes)?;
+    }
+    Ok(journal)
+}

@@ -1,0 +1,184 @@
+//! A stopped store of any kind, as ordered pairs of bytes.
+//!
+//! Tells the kinds apart by their files. What the pairs mean is the caller's to know.
+
+use std::path::Path;
+
+use crate::Pair;
+use crate::entry::Dialect;
+use crate::error::{Error, Feature};
+use crate::journal::Replay;
+use crate::lsm::Lsm;
+use crate::merge::Merge;
+use crate::source::{list, number_after, number_before};
+use crate::{leveldb, pebble};
+
+/// Which program wrote a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Pebble: Kubo's `pebbleds`.
+    Pebble,
+    /// LevelDB, that of Go: Kubo's `datastore`, beside flatfs.
+    LevelDb,
+}
+
+/// How a store is read.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether what is damaged is reported and passed over, instead of ending the reading.
+    ///
+    /// A key whose newest entry is lost may then show an older value, or one that was deleted: right for content that is
+    /// checked by its hash, to be looked at for anything else.
+    pub salvage: bool,
+}
+
+impl Options {
+    /// Everything is read or nothing is.
+    #[must_use]
+    pub fn new() -> Self {
+        Options::default()
+    }
+
+    /// Sets [`salvage`](Options::salvage).
+    #[must_use]
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.salvage = salvage;
+        self
+    }
+}
+
+/// A store that no program has open. Nothing in its directory is made, changed, locked or removed.
+///
+/// The caller sees to it that the store is stopped, for Kubo by holding `repo.lock`.
+#[derive(Debug)]
+pub struct Store {
+    kind: Kind,
+    salvage: bool,
+    notes: Vec<Error>,
+    lsm: Lsm,
+}
+
+impl Store {
+    /// Opens the store in the directory `path`. Reads its manifest and its journals, the latter into memory, at most
+    /// [`MAX_JOURNAL_BYTES`](crate::MAX_JOURNAL_BYTES); tables are opened when they are needed.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] when there is none, [`Error::Unsupported`] when it uses what is not read here,
+    /// [`Error::Damaged`] with file and offset, [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Store::open_with(path, Options::new())
+    }
+
+    /// Opens the store in the directory `path`, as `options` say.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; what was passed over for [`Options::salvage`] is in [`Store::notes`].
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let dir = path.as_ref();
+        let names = list(dir)?;
+        let kind = kind_of(&names).ok_or_else(|| Error::NotAStore { path: dir.to_owned() })?;
+        let salvage = options.salvage;
+        let (manifest, dialect) = match kind {
+            Kind::Pebble => (pebble::manifest(dir, &names, salvage)?, Dialect::Pebble),
+            Kind::LevelDb => {
+                refuse_rocksdb(dir, &names)?;
+                (leveldb::manifest(dir, &names)?, Dialect::LevelDb)
+            }
+        };
+        let mut notes = Vec::new();
+        let lsm = Lsm::open(dir, &manifest, Replay { dialect, salvage }, &mut notes)?;
+        Ok(Store { kind, salvage, notes, lsm })
+    }
+
+    /// Which program wrote it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What was met at open and passed over: the unfinished end of the newest journal after a crash, and with
+    /// [`Options::salvage`] what is damaged in manifest and journals.
+    #[must_use]
+    pub fn notes(&self) -> &[Error] {
+        &self.notes
+    }
+
+    /// The pairs whose keys are not less than `from`, by key ascending. To go on after a stop, scan from the last key
+    /// and leave that out. Holds one block of one table for each level and each overlapping table of level 0.
+    ///
+    /// An error ends the walk; with [`Options::salvage`] the walk goes on behind what cannot be read.
+    #[must_use]
+    pub fn scan(&self, from: &[u8]) -> Scan<'_> {
+        Scan { merge: self.lsm.scan(from), prefix: Vec::new(), salvage: self.salvage, over: false }
+    }
+
+    /// The pairs whose keys begin with `prefix`, as [`Store::scan`] gives them.
+    #[must_use]
+    pub fn scan_prefix(&self, prefix: &[u8]) -> Scan<'_> {
+        Scan { prefix: prefix.to_vec(), ..self.scan(prefix) }
+    }
+
+    /// The value of `key`. Reads a block for each level at most, and for each table of level 0 that may hold the key.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`] when a table that may hold the key cannot be read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.lsm.get(key)
+    }
+}
+
+/// A walk over pairs. See [`Store::scan`].
+#[derive(Debug)]
+pub struct Scan<'a> {
+    merge: Merge<'a>,
+    prefix: Vec<u8>,
+    salvage: bool,
+    over: bool,
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Pair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        match self.merge.next_pair() {
+            Ok(Some((key, value))) if key.starts_with(&self.prefix) => Some(Ok((key, value))),
+            Ok(_) => {
+                self.over = true;
+                None
+            }
+            Err(error) => {
+                self.over = !self.salvage;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Scan<'_> {}
+
+/// The kind of the store with the files `names`.
+fn kind_of(names: &[String]) -> Option<Kind> {
+    let has_tables = || names.iter().any(|name| number_before(name, "ldb").is_some());
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    if pebble::has_markers(names) {
+        Some(Kind::Pebble)
+    } else if has("CURRENT") && pebble::options(names).is_some() && !has_tables() {
+        // Pebble of Kubo 0.31 to 0.33. RocksDB looks the same; its options tell.
+        Some(Kind::Pebble)
+    } else {
+        let current = |name: &String| {
+            name == "CURRENT" || name == "CURRENT.bak" || number_after(name, "CURRENT.").is_some()
+        };
+        names.iter().any(current).then_some(Kind::LevelDb)
+    }
+}
+
+/// RocksDB keeps a file of this name beside its `CURRENT`.
+fn refuse_rocksdb(dir: &Path, names: &[String]) -> Result<(), Error> {
+    if names.iter().any(|name| name == "IDENTITY") { Err(Feature::RocksDb.of(dir)) } else { Ok(()) }
+}
