@@ -5,7 +5,7 @@
 
 mod tree;
 
-use coldfront::unixfs::testing::{self, FilePlan, Made};
+use coldfront::unixfs::testing::{self, FilePlan, LeafForm, Made};
 use coldfront::{Block, Cid, ContentPath, ReadError, Repo, RepoOptions, StoreError, Verify};
 use tree::{Tree, flip, open, overwrite};
 
@@ -151,6 +151,66 @@ fn a_flipped_link_between_shards_is_found_by_look_ups_and_by_listings() {
         assert_eq!(repo.resolve(&world.in_shards()).unwrap().cid(), &world.file);
         assert_eq!(repo.take_faults().len(), 1);
     }
+}
+
+/// A file with two levels of inner nodes, and what its root, an inner node and a leaf are called.
+fn deep_file(trees: &[&Tree], leaf: LeafForm) -> (Vec<u8>, [Cid; 3]) {
+    let content = tree::content(60_000, 9);
+    let plan = FilePlan { chunk: 10_000, width: 2, leaf, ..FilePlan::default() };
+    let mut made_in_order = Vec::new();
+    let root = testing::file(&content, &plan, &mut |block| {
+        trees.iter().for_each(|tree| tree.put(&block));
+        made_in_order.push(*block.cid());
+    });
+    // Two leaves, then the node above them.
+    (content, [root.cid, made_in_order[2], made_in_order[1]])
+}
+
+#[test]
+fn a_flipped_link_inside_a_file_is_a_corrupt_block_or_answered_from_another_archive() {
+    for leaf in [LeafForm::Raw, LeafForm::PbFile] {
+        let (first, second) = (Tree::new(), Tree::new());
+        let (content, [root, inner, second_leaf]) = deep_file(&[&first, &second], leaf);
+        flip_link(&first, &inner, &second_leaf);
+        for repo in [first.repo(Verify::Off), cold(&[&first])] {
+            let node = tree::node(&repo, &root);
+            let read: Vec<_> = repo.read(&node, ..).collect();
+            assert_eq!(read[0].as_ref().unwrap(), &content[..10_000]);
+            assert!(is_corrupt(read.last().unwrap().as_ref().unwrap_err(), &first, &inner));
+            assert_eq!(repo.take_faults().len(), 1);
+        }
+        // And one level further up.
+        let (_, [_, inner, _]) = deep_file(&[], leaf);
+        let above = parent_of(&first, &inner, &root);
+        flip_link(&first, &above, &inner);
+        for repo in [open([&first, &second], Verify::Off), cold(&[&first, &second])] {
+            let node = tree::node(&repo, &root);
+            assert!(tree::read(&repo, &node, ..).unwrap() == content, "{leaf:?}");
+            assert_eq!(repo.take_faults().len(), 2);
+        }
+    }
+}
+
+/// The node of a file that names `child`.
+fn parent_of(tree: &Tree, child: &Cid, below: &Cid) -> Cid {
+    let bytes = std::fs::read(tree.path(below)).unwrap();
+    let node = coldfront::unixfs::dag_pb::PbNode::parse(&bytes).unwrap();
+    let links: Vec<Cid> = node.links().map(|link| Cid::try_from(link.cid).unwrap()).collect();
+    if links.contains(child) { *below } else { parent_of(tree, child, &links[0]) }
+}
+
+#[test]
+fn a_leaf_that_is_truly_missing_stays_missing_and_its_parent_is_hashed_once() {
+    let tree = Tree::new();
+    let (_, [root, _, gone]) = deep_file(&[&tree], LeafForm::Raw);
+    std::fs::remove_file(tree.path(&gone)).unwrap();
+    let repo = tree.repo(Verify::Off);
+    let node = tree::node(&repo, &root);
+    for _ in 0..3 {
+        let error = tree::read(&repo, &node, ..).unwrap_err();
+        assert!(matches!(error, ReadError::Missing(cid) if cid == gone), "{error:?}");
+    }
+    assert_eq!((repo.stats().tiers.hashed, repo.stats().tiers.faults), (1, 0));
 }
 
 #[test]

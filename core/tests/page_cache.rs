@@ -49,11 +49,16 @@ fn assert_mostly_cold(warm: &[bool]) {
 
 #[test]
 fn bulk_reading_drops_behind_it_what_was_not_there_before() {
-    for leaf in [LeafForm::Raw, LeafForm::PbFile] {
-        let Some(cold) = Cold::new(CHUNK, leaf) else { return };
+    for (leaf, chunk) in [
+        (LeafForm::Raw, CHUNK),
+        (LeafForm::PbFile, CHUNK),
+        (LeafForm::Raw, 4 * CHUNK),
+        (LeafForm::PbFile, 4 * CHUNK),
+    ] {
+        let Some(cold) = Cold::new(chunk, leaf) else { return };
         // A viewer has read the third leaf.
         let viewed = cold.tree.open(&cold.leaves[2]);
-        viewed.read_at(&mut vec![0; 2 * CHUNK], 0).unwrap();
+        viewed.read_at(&mut vec![0; 2 * chunk], 0).unwrap();
         let repo = cold.tree.repo(Verify::Off);
         let node = tree::node(&repo, &cold.root);
         let mut all = Vec::new();

@@ -334,6 +334,57 @@ fn a_copy_that_could_not_be_read_to_its_end_is_answered_from_the_next_archive_fr
 }
 
 #[test]
+fn a_file_cut_in_the_middle_of_a_read_is_read_on_from_the_next_archive() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let plan = FilePlan { chunk: 1 << 20, leaf, ..FilePlan::default() };
+        let file = Fixture::new(2 << 20, &plan, &[&first, &second]);
+        let path = first.path(file.blocks[0].cid());
+        for (trees, whole) in [(vec![&first, &second], true), (vec![&first], false)] {
+            first.put(&file.blocks[0]);
+            let repo = open(trees, Verify::Off);
+            let node = tree::node(&repo, &file.made.cid);
+            let mut reader = repo.read(&node, ..);
+            let mut all = reader.next().unwrap().unwrap().to_vec();
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(300_000).unwrap();
+            let rest: Result<Vec<Bytes>, ReadError> = reader.by_ref().collect();
+            assert_eq!(reader.remaining(), 0);
+            assert_eq!(rest.is_ok(), whole, "{leaf:?}: {rest:?}");
+            all.extend(rest.into_iter().flatten().flatten());
+            assert!(if whole { all == file.content } else { file.content.starts_with(&all) });
+            assert!(!repo.take_faults().is_empty());
+        }
+    }
+}
+
+#[test]
+fn whoever_reads_extents_goes_back_and_reads_on_from_the_next_archive() {
+    for leaf in LEAVES {
+        let (first, second) = (Tree::new(), Tree::new());
+        let plan = FilePlan { chunk: 20_000, leaf, ..FilePlan::default() };
+        let file = Fixture::new(TWENTY, &plan, &[&first, &second]);
+        let repo = open([&first, &second], Verify::Off);
+        let node = tree::node(&repo, &file.made.cid);
+        let mut reader = repo.read(&node, 30_000..110_000);
+        let Some(Ok(Piece::Extent(mut extent))) = reader.next_piece() else {
+            panic!("an archive gives extents");
+        };
+        let mut all = vec![0; 4_000];
+        assert_eq!(extent.read(&mut all).unwrap(), 4_000);
+        // The reader may have gone on meanwhile.
+        reader.next_piece().unwrap().unwrap();
+        let path = first.path(file.blocks[1].cid());
+        repo.failed(&extent, &disk_error(&path));
+        reader.go_back_to(34_000);
+        assert!(matches!(reader.next_now().unwrap(), Step::WouldWait), "{leaf:?}");
+        reader.by_ref().for_each(|bytes| all.extend_from_slice(&bytes.unwrap()));
+        assert!(all == file.content[30_000..110_000], "{leaf:?}");
+        reader.go_back_to(u64::MAX);
+        assert_eq!((reader.remaining(), reader.next().is_none()), (0, true));
+    }
+}
+
+#[test]
 fn a_copy_that_is_good_again_is_trusted_again() {
     let tree = Tree::new();
     let file = Fixture::new(TWENTY, &twenty(LeafForm::Raw), &[&tree]);

@@ -286,6 +286,25 @@ fn a_flipped_link_on_the_way_is_a_damaged_block_and_not_a_miss() {
 }
 
 #[test]
+fn a_flipped_link_inside_a_file_is_a_damaged_block_and_not_a_miss() {
+    for form in FORMS {
+        let world = World::new(form);
+        let path = world.tree.path(&world.film.cid);
+        let bytes = fs::read(&path).unwrap();
+        let digest = world.leaves[0].hash().digest();
+        let at = bytes.windows(digest.len()).position(|part| part == digest).unwrap();
+        tree::flip(&path, 8 * at);
+        let server = world.server(Verify::Off);
+        let answer = server.get(&world.target());
+        world.assert_refused(&answer, 500);
+        assert!(answer.text().contains(&world.film.cid.to_string()), "{}", answer.text());
+        let good = World::new(form);
+        let server = Server::start(tree::open([&world.tree, &good.tree], Verify::Off), limits());
+        assert!(server.get(&world.target()).body == good.content);
+    }
+}
+
+#[test]
 fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
     for verify in POLICIES {
         for damage in SEEN_ALWAYS {

@@ -74,7 +74,10 @@ pub struct FileReader {
     rest: Bytes,
     /// The nodes from the root down to where the reader stands, and where each begins in the file.
     path: Vec<(Arc<Node>, u64)>,
+    root: Arc<Node>,
     drop_behind: bool,
+    /// The inode of the leaf that was read last and was not in the page cache before.
+    cold: Option<u64>,
     /// It only looks for what is to be read soon: nothing is verified, and no byte of a leaf is taken.
     warming: bool,
 }
@@ -95,8 +98,10 @@ impl FileReader {
             nodes,
             range,
             rest: Bytes::new(),
-            path: vec![(file, 0)],
+            path: vec![(file.clone(), 0)],
+            root: file,
             drop_behind: false,
+            cold: None,
             warming: false,
         }
     }
@@ -111,7 +116,7 @@ impl FileReader {
     /// Costs an open for a leaf that is not open (and one read of its head when it is dag-pb), and a
     /// read of each inner node that is not cached. Blocks.
     pub fn next_piece(&mut self) -> Option<Result<Piece, ReadError>> {
-        match self.advance(true) {
+        match self.advance_soundly() {
             Ok(Step::Piece(piece)) => Some(Ok(piece)),
             Ok(Step::End) => None,
             Ok(Step::WouldWait) => {
@@ -120,6 +125,31 @@ impl FileReader {
             Err(error) => {
                 self.finish();
                 Some(Err(error))
+            }
+        }
+    }
+
+    /// A step that may wait. When a child is missing, the node that names it is checked before that is
+    /// believed: one step more for each node on the path at most.
+    fn advance_soundly(&mut self) -> Result<Step, ReadError> {
+        let mut checked = None;
+        loop {
+            match (self.advance(true), self.path.last()) {
+                (Err(missing @ ReadError::Missing(_)), Some((parent, _))) if !self.warming => {
+                    let cid = *parent.cid();
+                    if checked.replace(cid) == Some(cid) {
+                        return Err(missing);
+                    }
+                    let size = as_file(parent)?.size();
+                    let Some(node) = self.nodes.reread(&cid)? else { return Err(missing) };
+                    if as_file(&node)?.size() != size {
+                        return Err(not_as_told(&cid, as_file(&node)?.size(), size));
+                    }
+                    if let Some((parent, _)) = self.path.last_mut() {
+                        *parent = node;
+                    }
+                }
+                (step, _) => return step,
             }
         }
     }
@@ -163,6 +193,15 @@ impl FileReader {
     /// Where the reader stands, in bytes from the start of the file.
     pub fn position(&self) -> u64 {
         self.range.start - self.rest.len() as u64
+    }
+
+    /// Goes back to `position`, from the start of the file, where the reading of a piece failed; after
+    /// [`crate::Repo::failed`], so that what follows comes from a copy that can be read, where any tier has
+    /// one. Walks down again from the root, through cached nodes. A position beyond the range is its end.
+    pub fn go_back_to(&mut self, position: u64) {
+        self.rest = Bytes::new();
+        self.range.start = position.min(self.range.end);
+        self.path = vec![(self.root.clone(), 0)];
     }
 
     /// Asks the kernel to read the leaves from byte `from` of the file on into the page cache, at most
@@ -383,6 +422,24 @@ impl Iterator for FileReader {
 
     /// The next bytes, read from the disk: at most 256 KiB. Blocks.
     fn next(&mut self) -> Option<Self::Item> {
+        let at = self.range.start;
+        match self.next_bytes() {
+            // A copy that fails in its middle is avoided from then on: asked again, another tier answers.
+            Some(Err(_)) if !self.path.is_empty() => {
+                self.go_back_to(at);
+                let again = self.next_bytes();
+                if matches!(again, Some(Err(_))) {
+                    self.finish();
+                }
+                again
+            }
+            next => next,
+        }
+    }
+}
+
+impl FileReader {
+    fn next_bytes(&mut self) -> Option<Result<Bytes, ReadError>> {
         let before = self.range.start;
         let piece = match self.next_piece()? {
             Ok(Piece::Bytes(mut bytes)) => {
@@ -421,12 +478,12 @@ impl FileReader {
                 }
                 Err(error) => Err(error),
             };
-            at += read.inspect_err(|error| {
-                self.nodes.tiers().failed(&part, error);
-                self.range.start = self.range.end;
-            })?;
+            at += read.inspect_err(|error| self.nodes.tiers().failed(&part, error))?;
         }
-        if self.drop_behind && waited {
+        // What follows in a leaf was brought by the kernel's own read-ahead, and not by a viewer.
+        let is_cold = waited || self.cold == Some(whole.inode());
+        self.cold = is_cold.then(|| whole.inode());
+        if self.drop_behind && is_cold {
             whole.dont_need();
         }
         Ok(bytes.freeze())
