@@ -332,15 +332,22 @@ impl FileBody {
     /// Reads on from the page cache. `None`: it must wait, and a fetch has been started.
     fn read_now(&mut self, mut buffer: Buffer) -> Result<Option<Bytes>, ReadError> {
         let Some(extent) = &mut self.extent else { return Ok(None) };
-        let read = extent.read_now(buffer.space());
-        match read.inspect_err(|error| self.bridge.repo().failed(extent, error))? {
-            Some(n) => {
+        match extent.read_now(buffer.space()) {
+            Ok(Some(n)) => {
                 if extent.is_empty() {
                     self.extent = None;
                 }
                 Ok(Some(buffer.into_bytes(n)))
             }
-            None => {
+            Err(error) => {
+                self.bridge.repo().failed(extent, &error);
+                if let Some(Part::File(reader)) = first_file(&mut self.parts) {
+                    go_back(reader, extent);
+                }
+                self.extent = None;
+                Ok(None)
+            }
+            Ok(None) => {
                 self.must_fetch = true;
                 Ok(None)
             }
@@ -421,14 +428,28 @@ fn fetch(repo: &Repo, mut reader: FileReader, extent: Option<Extent>, share: Sha
         Some(Err(error)) => (false, Err(error)),
         Some(Ok(Piece::Bytes(bytes))) => (true, Ok((VecDeque::from([share.charge(bytes)]), None))),
         Some(Ok(Piece::Extent(mut extent))) => {
-            let filled = read_into(&mut extent, share.into_buffers())
-                .inspect_err(|error| repo.failed(&extent, error))
-                .map_err(ReadError::from);
-            let rest = (!extent.is_empty()).then(|| extent.clone());
-            (!extent.reads_without_waiting(), filled.map(|filled| (filled, rest)))
+            let always_waits = !extent.reads_without_waiting();
+            match read_into(&mut extent, share.into_buffers()) {
+                Ok(filled) => {
+                    let rest = (!extent.is_empty()).then_some(extent);
+                    (always_waits, Ok((filled, rest)))
+                }
+                Err(error) => {
+                    repo.failed(&extent, &error);
+                    go_back(&mut reader, &extent);
+                    (always_waits, Ok((VecDeque::new(), None)))
+                }
+            }
         }
     };
     Fetched { reader, always_waits, result }
+}
+
+/// A copy of a block failed in its middle: the reader goes back to the first byte that was not read. The block is looked
+/// for anew and verified from now on, so it comes from a copy that is whole, or the next step says that there is none.
+fn go_back(reader: &mut FileReader, unread: &Extent) {
+    let read_to = FileReader::position(reader).saturating_sub(unread.len());
+    reader.go_back_to(read_to);
 }
 
 /// Fills buffers from the front of an extent, in one read if the system is willing.

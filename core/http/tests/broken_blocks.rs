@@ -321,6 +321,20 @@ fn a_good_copy_in_another_archive_answers_in_place_of_a_bad_one() {
 }
 
 #[test]
+fn a_copy_that_ends_while_it_is_sent_is_gone_on_with_from_another_archive() {
+    let (world, other) = (World::new(LeafForm::Raw), World::new(LeafForm::Raw));
+    let server = Server::start(tree::open([&world.tree, &other.tree], Verify::Off), limits());
+    assert!(server.get(&world.target()).body == world.content);
+    // All files are open and their lengths known; a half of one is cut off below them.
+    let file = fs::OpenOptions::new().write(true).open(world.tree.path(&world.leaves[4])).unwrap();
+    file.set_len(CHUNK as u64 / 2).unwrap();
+    let answer = server.get(&world.target());
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == world.content);
+    assert!(!server.gateway.repo().take_faults().is_empty(), "the bad copy is told");
+}
+
+#[test]
 fn a_name_that_leads_nowhere_is_a_row_of_its_listing_and_the_rest_follows() {
     let tree = Tree::new();
     let note = testing::file(b"a note\n", &FilePlan::default(), &mut |block| tree.put(&block));
