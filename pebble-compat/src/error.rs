@@ -37,13 +37,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: Fault,
     },
-    /// The newest journal ends in the middle of a write, as after a crash. What stands before it is read, what follows was
-    /// never acknowledged as synced. Only ever found in [`Store::notes`](crate::Store::notes).
-    #[error("{}: ends in the middle of a write at byte {offset}; what stands before it is read", path.display())]
+    /// The newest journal was not closed, as after a crash: it ends, or goes on with zeros or with what its file held before,
+    /// in the middle of a write or behind one. What stands before that place is read, what was being written is lost. Only
+    /// ever found in [`Store::notes`](crate::Store::notes).
+    #[error("{}: was not closed; it is read up to byte {offset}, where a crash ended it", path.display())]
     TornTail {
-        /// The journal.
+        /// The journal, or the manifest.
         path: PathBuf,
-        /// Where the unfinished part begins.
+        /// Where what was written ends.
         offset: u64,
     },
     /// What the journals hold does not fit into the memory set aside for it.

@@ -40,16 +40,23 @@ pub(crate) struct TableFiles {
 }
 
 impl Lsm {
-    /// Reads the manifest and the journals of the store in `dir`. Opens no table.
+    /// Reads the manifest and the journals of the store in `dir`. Opens no table, unless the manifest cannot be read and
+    /// is done without.
     pub(crate) fn open(
         dir: &Path,
-        manifest: &Path,
+        manifest: Result<PathBuf, Error>,
         how: Replay,
         notes: &mut Notes,
     ) -> Result<Self, Error> {
-        let mut version = Version::default();
-        read_manifest(manifest, notes, |record| version.apply(record, how.dialect))?;
-        version.check().map_err(|fault| fault.at(manifest, 0))?;
+        let files =
+            TableFiles { dir: dir.to_owned(), dialect: how.dialect, open: Mutex::new(Vec::new()) };
+        let version = match manifest.and_then(|path| read_version(&path, how.dialect, notes)) {
+            Err(error @ Error::Damaged { .. }) if how.salvage => {
+                notes.push(error);
+                files.version_without_manifest(notes)?
+            }
+            other => other?,
+        };
         let journal = read_journals(dir, &version, how, notes)?;
         let mut levels: BTreeMap<u64, Vec<TableInfo>> = BTreeMap::new();
         for ((level, _), table) in version.tables {
@@ -57,11 +64,7 @@ impl Lsm {
         }
         let in_runs = |tables| runs(tables).into_iter().map(Arc::new).collect();
         Ok(Lsm {
-            tables: TableFiles {
-                dir: dir.to_owned(),
-                dialect: how.dialect,
-                open: Mutex::new(Vec::new()),
-            },
+            tables: files,
             levels: levels.into_iter().map(|(level, tables)| (level, in_runs(tables))).collect(),
             journal,
         })
@@ -112,19 +115,53 @@ impl Lsm {
 }
 
 impl TableFiles {
+    /// Every table in the folder as one of level 0, and every journal. Opens each table once.
+    ///
+    /// Tables that nothing needs any more may be among them, so deleted keys may show.
+    fn version_without_manifest(&self, notes: &mut Notes) -> Result<Version, Error> {
+        let mut version = Version::default();
+        for name in list(&self.dir)? {
+            let numbers = self.extensions().iter().find_map(|it| number_before(&name, it));
+            let Some(number) = numbers else { continue };
+            match self.describe(number) {
+                Ok(info) => drop(version.tables.insert((0, number), info)),
+                Err(error @ Error::Damaged { .. }) => notes.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(version)
+    }
+
+    /// What a manifest would say of a table.
+    fn describe(&self, number: u64) -> Result<TableInfo, Error> {
+        let size = self.file_of(number)?.len();
+        let mut info = TableInfo { number, size, smallest: Vec::new(), largest: Vec::new() };
+        let table = Arc::new(self.open(&info)?);
+        info.largest = table.largest().to_vec();
+        let mut cursor = TableCursor::new(table, &[]);
+        // A first block that cannot be read says nothing about where the table begins.
+        if let Ok(true) = cursor.advance() {
+            info.smallest = cursor.entry().key.clone();
+        }
+        Ok(info)
+    }
+
+    /// Old LevelDB stores call their tables as Pebble does.
+    fn extensions(&self) -> &'static [&'static str] {
+        match self.dialect {
+            Dialect::LevelDb => &["ldb", "sst"],
+            Dialect::Pebble => &["sst"],
+        }
+    }
+
     /// Opens a table anew.
     pub(crate) fn open(&self, info: &TableInfo) -> Result<Table, Error> {
         Table::open(self.file_of(info.number)?, info, self.dialect)
     }
 
     fn file_of(&self, number: u64) -> Result<SourceFile, Error> {
-        // Old LevelDB stores call their tables as Pebble does.
-        let names: &[&str] = match self.dialect {
-            Dialect::LevelDb => &["ldb", "sst"],
-            Dialect::Pebble => &["sst"],
-        };
         let mut missing = Err(Fault::Missing.at(&self.dir, 0));
-        for extension in names {
+        for extension in self.extensions() {
             let path = self.dir.join(format!("{number:06}.{extension}"));
             match SourceFile::open(path) {
                 Err(error @ Error::Damaged { fault: Fault::Missing, .. }) if missing.is_err() => {
@@ -158,6 +195,14 @@ impl TableFiles {
         open.push(held);
         Some(table)
     }
+}
+
+/// Adds up the records of a manifest.
+fn read_version(path: &Path, dialect: Dialect, notes: &mut Notes) -> Result<Version, Error> {
+    let mut version = Version::default();
+    read_manifest(path, notes, |record| version.apply(record, dialect))?;
+    version.check().map_err(|fault| fault.at(path, 0))?;
+    Ok(version)
 }
 
 /// Replays the journals that count, oldest first.

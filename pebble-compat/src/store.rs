@@ -33,7 +33,8 @@ pub struct Options {
     /// Whether what is damaged is reported and passed over, instead of ending the reading.
     ///
     /// A key whose newest entry is lost may then show an older value, or one that was deleted: right for content that is
-    /// checked by its hash, to be looked at for anything else.
+    /// checked by its hash, to be looked at for anything else. Where the manifest itself cannot be read, every table of a
+    /// LevelDB or Pebble store is.
     pub salvage: bool,
 }
 
@@ -91,15 +92,15 @@ impl Store {
         let kind = kind_of(&names).ok_or_else(|| Error::NotAStore { path: dir.to_owned() })?;
         let salvage = options.salvage;
         let mut notes = Notes::default();
-        let mut lsm = |manifest: &Path, dialect| {
+        let mut lsm = |manifest, dialect| {
             Lsm::open(dir, manifest, Replay { dialect, salvage }, &mut notes)
                 .map(|lsm| Held::Lsm(Box::new(lsm)))
         };
         let held = match kind {
-            Kind::Pebble => lsm(&pebble::manifest(dir, &names, salvage)?, Dialect::Pebble)?,
+            Kind::Pebble => lsm(pebble::manifest(dir, &names, salvage), Dialect::Pebble)?,
             Kind::LevelDb => {
                 refuse_rocksdb(dir, &names)?;
-                lsm(&leveldb::manifest(dir, &names)?, Dialect::LevelDb)?
+                lsm(leveldb::manifest(dir, &names), Dialect::LevelDb)?
             }
             Kind::Badger => Held::Badger(Box::new(Badger::open(dir, salvage, &mut notes)?)),
         };
@@ -113,7 +114,7 @@ impl Store {
     }
 
     /// What was met at open and passed over: the unfinished end of the newest journal after a crash, and with
-    /// [`Options::salvage`] what is damaged in manifest and journals; of that, the first [`MAX_NOTES`](crate::MAX_NOTES).
+    /// [`Options::salvage`] what is damaged in manifest and journals, and in tables that are read at open; of that, the first [`MAX_NOTES`](crate::MAX_NOTES).
     #[must_use]
     pub fn notes(&self) -> &[Error] {
         self.notes.as_slice()

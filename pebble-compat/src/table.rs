@@ -127,6 +127,11 @@ impl Table {
         Ok(table)
     }
 
+    /// A key that none of the table is greater than.
+    pub(crate) fn largest(&self) -> &[u8] {
+        self.top.last().map(|(separator, _)| separator.as_slice()).unwrap_or_default()
+    }
+
     fn read_properties(&mut self, metaindex: Handle) -> Result<(), Error> {
         let at = |trouble: Trouble| trouble.at(self.file.path(), metaindex.offset);
         let blocks = self.read_pairs(metaindex, self.format.has_column_metaindex())?;

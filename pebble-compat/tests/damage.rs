@@ -221,6 +221,27 @@ fn a_missing_table_is_reported_by_name_and_the_rest_is_still_read() {
 }
 
 #[test]
+fn without_its_manifest_a_store_is_refused_and_its_tables_and_journals_are_still_read() {
+    for (name, manifest) in [
+        ("pebble-1", "MANIFEST-000001"),
+        ("pebble-24", "MANIFEST-000001"),
+        ("leveldb", "MANIFEST-000000"),
+        ("leveldb", "CURRENT"),
+    ] {
+        let golden = golden(name);
+        let (whole, _) = strict(&golden.dir);
+        fs::write(golden.dir.join(manifest), "x").expect("a write");
+        let refused = Store::open(&golden.dir).expect_err(name);
+        assert!(matches!(refused, Error::Damaged { .. }), "{name}: {refused}");
+        let (pairs, _) = salvaged(&golden.dir);
+        let found: BTreeMap<_, _> = pairs.into_iter().collect();
+        for (key, value) in whole {
+            assert_eq!(found.get(&key), Some(&value), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_pipe_in_place_of_a_file_does_not_block() {
     for name in STORES {
         let golden = golden(name);
