@@ -227,8 +227,10 @@ impl Act {
 
 /// One line in one write, so that those of two threads do not mix.
 fn tell(what: &str, act: Act, hot: &HotStore) {
+    // ORDER: what was synced is asked last; it covers the id that is told.
+    let next_id = hot.next_id();
     let (log, len) = HotStore::durable_log();
-    let line = format!("crash {what} {} {log} {len} {}\n", hot.next_id(), act.text());
+    let line = format!("crash {what} {next_id} {log} {len} {}\n", act.text());
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
 

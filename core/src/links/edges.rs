@@ -200,4 +200,13 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_have_links_or_are_an_error(data in proptest::collection::vec(0u8.., 0..200)) {
+            for codec in [DAG_PB, DAG_CBOR, DAG_JSON, RAW] {
+                let _ = all(&cid_of(codec, &data), &data);
+            }
+        }
+    }
 }

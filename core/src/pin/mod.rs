@@ -160,7 +160,8 @@ impl PinIndex {
     ///
     /// Reads every block below that may have links and is not in the index yet; leaves are looked up, not
     /// read. A recursive pin takes the place of a direct one; one that is there already gets the new name.
-    /// Fails, and leaves things as they were, when a block is missing.
+    /// Fails, and leaves things as they were, when a block is missing. Blocks that nothing keeps may be collected
+    /// until the walk has come to their parents: who puts and then pins holds a lease meanwhile.
     pub fn add(&self, pin: &NewPin) -> Result<(), PinError> {
         self.add_watched(pin, &mut |_| ControlFlow::Continue(()))
     }

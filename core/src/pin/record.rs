@@ -153,4 +153,13 @@ mod tests {
         }
         assert_eq!(Record::parse(&[&bytes[..], &[0xff]].concat()), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_none(bytes in proptest::collection::vec(0u8.., 0..60)) {
+            if let Some(record) = Record::parse(&bytes) {
+                assert_eq!(record.to_bytes(), bytes);
+            }
+        }
+    }
 }

@@ -62,8 +62,11 @@ pub enum HotError {
         /// What was found.
         what: String,
     },
-    /// No space is left on the disk. Reading goes on.
-    #[error("hot store {path}: the disk is full; make room, then write again")]
+    /// No space is left on the disk. Reading goes on; writing does not by itself when there is room again, since
+    /// RocksDB stays with the error of a flush until it is opened anew.
+    #[error(
+        "hot store {path}: the disk is full; reads go on, and writes will when there is room and the store is opened again"
+    )]
     Full {
         /// The store's folder.
         path: PathBuf,

@@ -380,4 +380,25 @@ mod tests {
         assert_eq!(after_prefix(&[1, 0xff, 0xff]).unwrap(), [2]);
         assert_eq!(after_prefix(&[0xff]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(0u8.., 0..40)) {
+            if let Ok(entry) = Entry::parse(&bytes) {
+                assert_eq!(entry.to_bytes()[..], bytes[..]);
+            }
+            let (key, value) = bytes.split_at(bytes.len().min(8));
+            if let Ok((entry, multihash)) = Entry::parse_id_row(key, value) {
+                assert_eq!(entry.to_id_value(multihash), value);
+            }
+            if let Ok((child, parent)) = parse_ref_key(&bytes) {
+                assert_eq!(ref_key(child, parent)[..], bytes[..]);
+            }
+            if let Ok(all) = Spelling::parse_all(&bytes) {
+                for one in all {
+                    let _ = one.cid(&bytes);
+                }
+            }
+        }
+    }
 }
