@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, open};
+use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, open, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv, preadv2, retry_on_intr};
 
 use crate::page_cache::{self, Foresight};
@@ -117,6 +118,18 @@ impl BlockFile {
     #[must_use]
     pub fn is_cached(&self, offset: u64, len: u64) -> Option<bool> {
         page_cache::holds(&self.file, offset, len)
+    }
+
+    /// Sends up to `len` bytes at `offset` to a socket without taking them into the process: one `sendfile`, which waits
+    /// for the disk where the page cache does not hold them ([`is_cached`](Self::is_cached)). 0 at the end of the file.
+    ///
+    /// # Errors
+    /// What the system says: `WouldBlock` from a socket that takes no more; `InvalidInput` where the file system cannot
+    /// do it; errors of the file and of the socket are not told apart but by their kind.
+    pub fn send_to(&self, socket: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
+        check_offset(offset)?;
+        let mut offset = offset;
+        Ok(retry_on_intr(|| sendfile(&socket, &self.file, Some(&mut offset), len))?)
     }
 
     /// Asks the kernel to fetch a range into the page cache in the background. Best effort: one `posix_fadvise` that may

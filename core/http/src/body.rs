@@ -1,7 +1,7 @@
 //! The body of an answer.
 //!
-//! Owns how bytes reach the socket: what the page cache holds is read on the runtime's own thread into
-//! pooled buffers; what it does not hold is fetched through the bridge, so that a cold disk never
+//! Owns how bytes reach the socket: what the page cache holds is sent from there
+//! ([`crate::send_file`]), or read on the runtime's own thread into pooled buffers; what it does not hold is fetched through the bridge, so that a cold disk never
 //! stalls a warm viewer. Reads only what is asked for, and only when the socket has room. Must not
 //! know ranges, headers or paths.
 
@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::bridge::{Bridge, Running};
 use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Share, Window};
 use crate::connection::BusyMark;
+use crate::send_file::Pieces;
 
 /// Buffers that one wait for the disk fills: a whole leaf of 256 KiB in one read.
 const FETCH_BUFFERS: usize = 4;
@@ -68,6 +69,14 @@ impl Body {
     /// Keeps a place until the body has been sent or dropped.
     pub(crate) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
         self._place = Some(place);
+        self
+    }
+
+    /// Lets pieces of files be sent beneath hyper, by the connection that these belong to.
+    pub(crate) fn sending(mut self, pieces: Pieces) -> Self {
+        if let Kind::File(file) = &mut self.kind {
+            file.pieces = Some(pieces);
+        }
         self
     }
 
@@ -192,6 +201,8 @@ struct Ahead {
 pub(crate) struct FileBody {
     bridge: Arc<Bridge>,
     window: Window,
+    /// Where pieces go that need not pass through here; none: all bytes do.
+    pieces: Option<Pieces>,
     /// Bytes that have not been given to the socket yet.
     left: u64,
     parts: VecDeque<Part>,
@@ -226,6 +237,7 @@ impl FileBody {
         FileBody {
             bridge,
             window: Window::new(buffers),
+            pieces: None,
             left: parts.iter().map(Part::len).sum(),
             parts,
             extent: None,
@@ -291,7 +303,11 @@ impl FileBody {
                 ready!(self.poll_start_fetch(cx));
                 continue;
             }
-            if self.extent.is_some() {
+            if let Some(extent) = &mut self.extent {
+                if let Some(bytes) = self.pieces.as_ref().and_then(|pieces| pieces.give(extent)) {
+                    self.extent = self.extent.take().filter(|rest| !rest.is_empty());
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
                 let share = ready!(self.window.poll_take(cx, BUFFER_LEN as u64));
                 if let Some(bytes) = self.read_now(share.into_buffer())? {
                     return Poll::Ready(Some(Ok(bytes)));
@@ -364,14 +380,14 @@ impl FileBody {
     fn fetch_bytes(&self) -> u64 {
         const MAX: u64 = (FETCH_BUFFERS * BUFFER_LEN) as u64;
         if let Some(extent) = &self.extent {
-            return extent.len().min(MAX);
+            return self.window.modestly(extent.len().min(MAX));
         }
         let Some(Part::File(reader)) = self.parts.iter().find(|part| part.is_file()) else {
             return 0;
         };
         match self.bridge.repo().may_hold_blocks_in_memory() {
             true => reader.next_block_len(),
-            false => reader.remaining().min(MAX),
+            false => self.window.modestly(reader.remaining().min(MAX)),
         }
     }
 

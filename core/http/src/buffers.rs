@@ -146,6 +146,11 @@ impl Window {
         Some(self.share(permit))
     }
 
+    /// Bytes that one read should fill, of `bytes` that it could: one buffer when the budget is tight.
+    pub(crate) fn modestly(&self, bytes: u64) -> u64 {
+        if self.pool.is_tight() { bytes.min(BUFFER_LEN as u64) } else { bytes }
+    }
+
     fn is_full(&self, more: usize) -> bool {
         // A block that comes whole may be fetched while the one before it is sent.
         let allowed = if self.pool.is_tight() { 1 } else { WINDOW.max(2 * more) };

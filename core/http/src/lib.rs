@@ -10,6 +10,7 @@ pub mod gateway;
 mod limits;
 pub mod media_type;
 pub mod range;
+mod send_file;
 mod server;
 
 pub use body::{Body, BodyError};

@@ -23,6 +23,7 @@ use crate::body::Body;
 use crate::connection::Timed;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::send_file::{SendFile, StandIn};
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
 const FULL: &[u8] =
@@ -47,6 +48,7 @@ pub async fn serve(
     let limits = gateway.limits().clone();
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
+    let stand_in = StandIn::new();
     let (stopping, stopped) = watch::channel(false);
     let mut connections = tokio::task::JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -63,7 +65,8 @@ pub async fn serve(
         match places.clone().try_acquire_owned() {
             Ok(place) => {
                 let gateway = gateway.clone();
-                connections.spawn(connection(stream, gateway, stopped.clone(), place));
+                let (stand_in, stopped) = (stand_in.clone(), stopped.clone());
+                connections.spawn(connection(stream, gateway, stand_in, stopped, place));
             }
             Err(_) => turn_away(stream, &turned_away),
         }
@@ -82,20 +85,24 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     gateway: Arc<Gateway>,
+    stand_in: StandIn,
     mut stopped: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
     // Answers are written whole buffers at a time; waiting to fill packets would only delay the last.
     let _ = stream.set_nodelay(true);
     let limits = gateway.limits();
+    let (bridge, buffers) = (gateway.bridge().clone(), gateway.buffers().clone());
+    let stream = SendFile::new(stream, stand_in, bridge, buffers);
+    let pieces = stream.pieces();
     let stream = Timed::new(stream, limits);
     let busy = stream.busy();
     let builder = builder(limits);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (gateway, mark) = (gateway.clone(), busy.begin());
+        let (gateway, mark, pieces) = (gateway.clone(), busy.begin(), pieces.clone());
         async move {
             let response: Response<Body> = gateway.handle(request.map(drop)).await;
-            Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
+            Ok::<_, Infallible>(response.map(|body| body.sending(pieces).marked(mark)))
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));

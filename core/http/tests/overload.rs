@@ -100,9 +100,18 @@ impl Film {
 
 impl World {
     fn new(limits: Limits) -> Self {
+        World::over(limits, |archive| archive)
+    }
+
+    /// One whose bytes all pass through buffers: nothing tells that any of them need no disk.
+    fn through_buffers(limits: Limits) -> Self {
+        World::over(limits, Archive::without_foresight)
+    }
+
+    fn over(limits: Limits, see: impl Fn(Archive) -> Archive) -> Self {
         let tree = Tree::new();
         let warm = film(&tree, &tree::content(1000, 99));
-        let archive = Archive::open(&tree.options()).unwrap();
+        let archive = see(Archive::open(&tree.options()).unwrap());
         let source = Arc::new(Gated { archive, gate: Mutex::default(), opened: Condvar::new() });
         let sources = [("gated".to_owned(), source.clone() as Arc<dyn BlockSource>)];
         let repo = Repo::from_sources(sources, &RepoOptions::default());
@@ -290,7 +299,8 @@ fn take_all_memory(server: &Server, ask: &[u8], budget: usize) -> Vec<Client> {
 #[test]
 fn clients_that_take_nothing_hold_no_more_than_the_memory_for_bytes_in_flight() {
     const BUDGET: usize = 16 * 64 * 1024;
-    let world = World::new(Limits { bytes_in_flight: BUDGET, stall_time: LONG, ..limits() });
+    let world =
+        World::through_buffers(Limits { bytes_in_flight: BUDGET, stall_time: LONG, ..limits() });
     let film = endless(&world.tree);
     let slow = take_all_memory(&world.server, &request("GET", &film.target, &[]), BUDGET);
     let start = Instant::now();
@@ -303,6 +313,24 @@ fn clients_that_take_nothing_hold_no_more_than_the_memory_for_bytes_in_flight() 
     drop(slow);
     world.assert_serves();
     eventually("all memory is free", || world.server.gateway.stats().bytes_in_flight == 0);
+}
+
+#[test]
+fn clients_that_take_nothing_of_what_is_in_the_page_cache_hold_no_memory() {
+    let world = World::new(Limits { stall_time: LONG, ..limits() });
+    if !world.source.archive.reads_without_waiting() {
+        eprintln!("SKIPPED: nothing here tells what is in the page cache");
+        return;
+    }
+    let film = endless(&world.tree);
+    assert!(world.server.get(&film.target).body == film.content, "it is in the page cache now");
+    let ask = request("GET", &film.target, &[]);
+    let mut slow: Vec<Client> = (0..40).map(|_| world.server.client()).collect();
+    slow.iter_mut().for_each(|client| client.send(&ask));
+    slow.iter_mut().for_each(|client| assert_eq!(client.response_head().unwrap().status, 200));
+    eventually("nothing is held", || world.server.gateway.stats().bytes_in_flight == 0);
+    // What a client takes late is what it would have taken at once.
+    assert!(slow[7].take(film.content.len()).unwrap() == film.content);
 }
 
 /// An archive whose blocks come as bytes in memory, counted as long as anybody holds them.
@@ -373,8 +401,11 @@ fn blocks_held_in_memory_for_clients_that_take_nothing_count_in_full() {
 #[test]
 fn clients_that_take_nothing_do_not_starve_one_that_does() {
     // Room for each of them, but in halves: then each has one buffer, and the quick one goes on.
-    let world =
-        World::new(Limits { bytes_in_flight: 64 * 64 * 1024, stall_time: LONG, ..limits() });
+    let world = World::through_buffers(Limits {
+        bytes_in_flight: 64 * 64 * 1024,
+        stall_time: LONG,
+        ..limits()
+    });
     let film = endless(&world.tree);
     let mut slow: Vec<Client> = (0..24).map(|_| world.server.client()).collect();
     for client in &mut slow {

@@ -4,6 +4,7 @@
 //! disk. Must not know what the bytes mean. The kernel side is `BlockFile` of `coldfront-flatfs`.
 
 use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use coldfront_flatfs::Foresight;
@@ -21,6 +22,20 @@ pub struct Extent {
     len: u64,
     /// The page cache held all of it when it was last asked.
     cached: bool,
+}
+
+/// Why bytes of a file did not reach a socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The socket: it takes no more now, or its peer is gone.
+    #[error("the socket takes no bytes")]
+    Socket(#[source] io::Error),
+    /// The file system has no pages that could be sent.
+    #[error("the file system cannot send files; read them instead")]
+    Refused,
+    /// The file could not be read.
+    #[error("the file could not be read")]
+    File(#[source] StoreError),
 }
 
 impl Extent {
@@ -140,6 +155,46 @@ impl Extent {
             at += self.read(rest)?;
         }
         Ok(())
+    }
+
+    /// Whether the next `len` bytes can be had without waiting for a disk, as far as the system can tell: one look at
+    /// the page cache, and one read of the last byte, which may still be on its way from the disk. No I/O.
+    pub fn is_cached(&self, len: u64) -> bool {
+        let len = len.min(self.len);
+        let (Some(last), file) = (len.checked_sub(1), self.block.file()) else { return true };
+        match self.block.foresight() {
+            Foresight::Nothing => false,
+            _ if file.is_cached(self.offset, len) != Some(true) => false,
+            Foresight::Pages => true,
+            Foresight::Reads => matches!(file.read_now(&mut [0], self.offset + last), Ok(Some(1))),
+        }
+    }
+
+    /// Cuts the first `len` bytes off, as an extent of their own.
+    pub fn split_front(&mut self, len: u64) -> Extent {
+        let front = self.part(0, len);
+        *self = self.part(front.len, self.len);
+        front
+    }
+
+    /// Sends the next bytes to a socket without taking them into the process: one `sendfile`. May send less. Waits for
+    /// the disk if the page cache does not hold them: ask [`Extent::is_cached`] before.
+    ///
+    /// # Errors
+    /// [`SendError::Socket`] when it takes no more (`WouldBlock`) or its peer is gone; [`SendError::Refused`] where the
+    /// file system cannot do it: read and write instead; [`SendError::File`] when the bytes cannot be read.
+    pub fn send_to(&mut self, socket: impl AsFd) -> Result<usize, SendError> {
+        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+        match self.block.file().send_to(socket, self.offset, len) {
+            Ok(n) => self.consume(n, len).map_err(SendError::File),
+            Err(error) => Err(match error.raw_os_error() {
+                // EINVAL and ENOSYS: the file has no pages to send.
+                Some(22 | 38) => SendError::Refused,
+                // EIO and ESTALE: the disk or the server of the files.
+                Some(5 | 116) => SendError::File(self.failed(error)),
+                _ => SendError::Socket(error),
+            }),
+        }
     }
 
     /// Asks the kernel to bring the bytes into the page cache; does not wait. Best effort.

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use crate::block::{Block, Cid};
 use crate::error::StoreError;
 
-pub use extent::Extent;
+pub use extent::{Extent, SendError};
 pub use faults::Fault;
 
 /// Something that holds blocks and can be asked for one at a time.

@@ -89,6 +89,14 @@ impl Gateway {
         &self.limits
     }
 
+    pub(crate) fn bridge(&self) -> &Arc<Bridge> {
+        &self.bridge
+    }
+
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
+    }
+
     /// The repository below.
     pub fn repo(&self) -> &Repo {
         self.bridge.repo()
