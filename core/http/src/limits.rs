@@ -30,7 +30,8 @@ pub struct Limits {
     /// How much of the next segment of a stream is asked of the page cache when a segment is read, in
     /// bytes. Default 8 MiB; 0 is off.
     pub next_segment: u64,
-    /// Files that are held open for leaves read lately. Default 4096.
+    /// Files that are held open for leaves read lately. Default 4096. An answer that a slow client has not taken holds
+    /// those of its next leaves besides: two of Kubo's default size, sixteen at most.
     pub open_files: usize,
     /// The longest head of a request, in bytes. More gets 431. Default 16 KiB.
     pub head_bytes: usize,
