@@ -178,7 +178,10 @@ fn what_no_longer_counts_or_lies_elsewhere_is_skipped_with_its_reason() {
         cluster(A, &[("type", r#""all""#)]),
         cluster("nonsense", &[]),
         cluster(A, &[("cid", "null")]),
-        cluster(A, &[("type", r#""meta-pin""#), ("reference", &format!("\"{C}\""))]),
+        cluster(
+            A,
+            &[("type", r#""meta-pin""#), ("max_depth", "0"), ("reference", &format!("\"{C}\""))],
+        ),
         r#"{"Message":"no such list","Code":0,"Type":"error"}"#.into(),
         r#"{"cid":"unclosed"#.into(),
         cluster(B, &[]),
@@ -368,6 +371,53 @@ fn a_tally_counts_by_reason_and_names_lines() {
         tally.to_string(),
         "2 recursive and 1 direct pins\n  1 of them: pinned to a limited depth, taken as recursive (line 5)\n2 skipped: no CID (lines 3, 4)"
     );
+}
+
+/// What real programs wrote.
+#[test]
+fn a_state_that_a_real_cluster_exported_is_imported_with_exact_counts() {
+    let list = include_str!("pin_lists/cluster-state-export.json");
+    let mut tally = Tally::default();
+    let found = read(list);
+    found.iter().for_each(|one| tally.count(one));
+    assert_eq!((tally.recursive, tally.direct, tally.skipped()), (3, 1, 1));
+    assert_eq!(tally.passed_over[&Reason::Expired].first, [4]);
+    assert_eq!(tally.noted[&Note::Sharded].first, [3]);
+    let names: Vec<_> = found
+        .iter()
+        .filter_map(|one| match one {
+            Listed::Pin(pin) => Some((pin.mode, pin.name.as_str())),
+            Listed::Skipped(_) => None,
+        })
+        .collect();
+    let expected = [
+        (Recursive, "foo"),
+        (Recursive, "elsewhere"),
+        (Recursive, "in shards"),
+        (Direct, "direct <&> one"),
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn every_form_of_kubos_pin_ls_tells_the_same_pins() {
+    let of = |list: &str| {
+        let pins = read(list).into_iter().filter_map(|one| match one {
+            Listed::Pin(pin) => Some((pin.cid.to_string(), (pin.mode == Direct, pin.name))),
+            Listed::Skipped(skipped) => {
+                assert_eq!(skipped.reason, Reason::Indirect);
+                None
+            }
+        });
+        pins.collect::<BTreeMap<_, _>>()
+    };
+    let text = of(include_str!("pin_lists/kubo-pin-ls.txt"));
+    assert_eq!(text.len(), 3);
+    assert_eq!(text, of(include_str!("pin_lists/kubo-pin-ls.json")));
+    assert_eq!(text, of(include_str!("pin_lists/kubo-pin-ls-stream.json")));
+    let names: Vec<_> = text.values().filter(|(_, name)| !name.is_empty()).cloned().collect();
+    assert_eq!(names, [(true, "\"direct\" <one>".into()), (false, "a folder".into())]);
+    assert_eq!(of(include_str!("pin_lists/kubo-pin-ls-q.txt")).len(), 5);
 }
 
 proptest::proptest! {

@@ -58,7 +58,10 @@ fn kubo(object: &Map<String, Value>, pin: &mut ListedPin) -> Result<(), Reason> 
 fn cluster(object: &Map<String, Value>) -> Result<ListedPin, Reason> {
     let mut pin = ListedPin::new(cid_at(object, "cid")?);
     kind(object, &mut pin)?;
-    pin.mode = mode(object, &mut pin.notes);
+    // Cluster itself pins the shards, and the root of what is in shards to no depth.
+    if !pin.notes.contains(&Note::Sharded) {
+        pin.mode = mode(object, &mut pin.notes);
+    }
     common(object, &mut pin);
     pin.created = time_at(object, "timestamp", &mut pin.notes);
     pin.expires = time_at(object, "expire_at", &mut pin.notes);
