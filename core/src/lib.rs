@@ -10,6 +10,8 @@ mod error;
 mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "kubo")]
+pub mod kubo;
 pub mod links;
 #[cfg(feature = "hot")]
 pub mod migrate;
