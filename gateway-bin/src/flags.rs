@@ -59,6 +59,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(crate) archive: Vec<PathBuf>,
 
+    /// The folder of the hot store, made when it is absent or empty. It is asked before the archives.
+    /// [env: COLDFRONT_HOT]
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    pub(crate) hot: Option<PathBuf>,
+
     /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT.
     /// Without a host: loopback. [env: COLDFRONT_GATEWAY]
     #[arg(long, value_name = "ADDR", verbatim_doc_comment)]

@@ -35,6 +35,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// archive can be unmounted.
 const CLOSE_IDLE_AFTER: u32 = 60;
 
+/// Time that reads under way have to end in when the process does.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// The exit code for flags, variables or a file that make no sense.
 const WRONG_USAGE: u8 = 2;
 
@@ -98,7 +101,8 @@ fn run(mut config: Config) -> Result<(), Failure> {
         )
         .init();
     let address = config.gateway().map_err(usage)?;
-    let lowered = handles::fit(&mut config.bounds.http, handles::raise());
+    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
     }
@@ -173,8 +177,9 @@ fn serve_in_runtime(
         .build()
         .context("the threads of the runtime could not be started")?;
     let served = runtime.block_on(serve_until_signal(address, options, limits));
-    // A read that a dead disk never answers must not keep the process.
-    runtime.shutdown_background();
+    // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
+    // keep the process.
+    runtime.shutdown_timeout(CLOSE_WITHIN);
     served
 }
 
