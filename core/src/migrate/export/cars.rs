@@ -73,11 +73,7 @@ pub fn car_path(folder: &Path, root: &Cid) -> PathBuf {
     folder.join(format!("{root}.car"))
 }
 
-fn write_blocks(
-    file: File,
-    root: &Cid,
-    source: &dyn BlockSource,
-) -> Result<File, CarExportError> {
+fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File, CarExportError> {
     let car = |source| CarExportError::Car { root: *root, source };
     let out = BufWriter::with_capacity(1024 * 1024, file);
     let mut out = CarWriter::new(out, &[*root]).map_err(car)?;
@@ -90,8 +86,7 @@ fn write_blocks(
         }
     };
     for block in walk(&[*root], Repeats::default(), &mut fetch) {
-        let block =
-            block.map_err(|source| CarExportError::Incomplete { root: *root, source })?;
+        let block = block.map_err(|source| CarExportError::Incomplete { root: *root, source })?;
         out.put(&block).map_err(car)?;
     }
     let out = out.finish().map_err(car)?;

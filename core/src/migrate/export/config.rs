@@ -47,11 +47,7 @@ fn spec(shards: ShardFn) -> Value {
 ///
 /// That of a repository of another version would hold fields that Kubo refuses or reads differently now, so only what has
 /// always meant the same is taken from it.
-pub(super) fn config(
-    carried: &str,
-    version: u32,
-    shards: ShardFn,
-) -> Result<String, ExportError> {
+pub(super) fn config(carried: &str, version: u32, shards: ShardFn) -> Result<String, ExportError> {
     let bad = |why: String| ExportError::Config { why };
     let carried: Map<String, Value> =
         serde_json::from_str(carried).map_err(|error| bad(format!("it is no JSON: {error}")))?;

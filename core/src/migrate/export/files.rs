@@ -24,9 +24,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Ex
 
 /// Syncs the entries of a folder.
 pub(super) fn sync_folder(path: &Path) -> Result<(), ExportError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(ExportError::io("syncing", path))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(ExportError::io("syncing", path))
 }
 
 /// Makes everything durable that was written to the file system on which `path` lies. For thousands of files that is one

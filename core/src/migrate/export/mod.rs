@@ -228,11 +228,7 @@ fn config(place: &Place, carried: &Carried) -> Result<Option<String>, ExportErro
 }
 
 /// Writes pins and all else into a new datastore, which takes the place of an old one. Returns the number of pins.
-fn write_datastore(
-    place: &Place,
-    pins: &PinIndex,
-    carried: &Carried,
-) -> Result<u64, ExportError> {
+fn write_datastore(place: &Place, pins: &PinIndex, carried: &Carried) -> Result<u64, ExportError> {
     let (folder, new) = (place.at("datastore"), place.at("datastore.new"));
     let old = place.at("datastore.old");
     remove_folder_if_there(&new)?;
@@ -252,8 +248,9 @@ fn write_datastore(
         out.put(&key, &value).map_err(io())?;
     }
     for (peer, record) in &carried.names {
-        let (key, value) = records::own_name(peer, record);
-        out.put(&key, &value).map_err(io())?;
+        for (key, value) in records::own_name(peer, record) {
+            out.put(&key, &value).map_err(io())?;
+        }
     }
     out.finish().map_err(io())?;
     if folder.exists() {

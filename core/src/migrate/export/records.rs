@@ -1,13 +1,14 @@
 //! Pins, the root of the mutable file system and own names, as the pairs of Kubo's datastore.
 //!
 //! Pure. Owns keys and values. Rules: boxo `pinning/pinner/dspinner/pin.go` and `dsindex/indexer.go`, kubo
-//! `core/node/core.go`, boxo `namesys/ipns_publisher.go`. A field too many is an error to Kubo, so nothing is added.
+//! `core/node/core.go`, boxo `namesys/ipns_publisher.go` and `routing/offline/offline.go`. A field too many is an error to Kubo, so nothing is added.
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
 use crate::block::Cid;
 use crate::pin::{Pin, PinMode};
+use crate::unixfs::wire::put_bytes;
 
 /// A key and its value.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
@@ -22,9 +23,17 @@ pub(super) fn files_root(root: &Cid) -> Pair {
     (b"/local/filesroot".to_vec(), root.to_bytes())
 }
 
-/// A record that this node published under the name of a key; `peer` is the binary peer ID of that.
-pub(super) fn own_name(peer: &[u8], record: &[u8]) -> Pair {
-    (format!("/ipns/{}", BASE32_NOPAD.encode(peer)).into_bytes(), record.to_vec())
+/// A record that this node published under the name of a key; `peer` is the binary peer ID of that. It stands there twice:
+/// for who publishes it again and for who resolves it, the second time as libp2p keeps records.
+pub(super) fn own_name(peer: &[u8], record: &[u8]) -> [Pair; 2] {
+    let name = [b"/ipns/", peer].concat();
+    let mut wrapped = Vec::with_capacity(name.len() + record.len() + 12);
+    put_bytes(&mut wrapped, 1, &name);
+    put_bytes(&mut wrapped, 2, record);
+    [
+        (format!("/ipns/{}", BASE32_NOPAD.encode(peer)).into_bytes(), record.to_vec()),
+        (format!("/{}", BASE32_NOPAD.encode(&name)).into_bytes(), wrapped),
+    ]
 }
 
 /// A pin's record, its entry in the index of CIDs, and in that of names.
@@ -39,10 +48,8 @@ pub(super) fn pin(pin: &Pin) -> Vec<Pair> {
         let (of, id) = (BASE64URL_NOPAD.encode(of), BASE64URL_NOPAD.encode(id.as_bytes()));
         (format!("/pins/index/{index}/u{of}/u{id}").into_bytes(), Vec::new())
     };
-    let mut pairs = vec![
-        (format!("/pins/pin/{id}").into_bytes(), pin_value(&cid, pin)),
-        entry(by_cid, &cid),
-    ];
+    let mut pairs =
+        vec![(format!("/pins/pin/{id}").into_bytes(), pin_value(&cid, pin)), entry(by_cid, &cid)];
     if !pin.name.is_empty() {
         pairs.push(entry("nameIndex", pin.name.as_bytes()));
     }

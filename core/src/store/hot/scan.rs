@@ -100,9 +100,7 @@ mod tests {
         let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
         let blocks: Vec<_> = (0..2 * PAGE as u32 + 7)
             .map(|n| n.to_be_bytes())
-            .map(|data| {
-                Block::verified(cid_of(block::RAW, &data), data.to_vec().into()).unwrap()
-            })
+            .map(|data| Block::verified(cid_of(block::RAW, &data), data.to_vec().into()).unwrap())
             .collect();
         hot.put(&blocks).unwrap();
         let cids: Vec<_> = blocks.iter().map(|block| *block.cid()).collect();
