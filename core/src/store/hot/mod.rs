@@ -20,6 +20,7 @@ mod folder;
 mod lease;
 mod options;
 mod payload;
+mod scan;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -33,6 +34,7 @@ pub use error::{EngineError, HotError};
 pub use lease::Lease;
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
 use claims::Claims;
