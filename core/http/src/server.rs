@@ -41,6 +41,10 @@ const MAX_TURNED_AWAY: usize = 64;
 /// Pause after a failed accept, for example when no file handle is left: trying on at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Congestion control of connections that never leave the machine. Every kernel has it and lets every user set it, and
+/// it arms no timers.
+const LOOPBACK_CONGESTION: &str = "reno";
+
 /// Serves a gateway on a listener until `stop` resolves, then lets answers under way finish until the
 /// drain time of the limits has passed.
 pub async fn serve(
@@ -75,6 +79,7 @@ async fn accept<C: Future<Output = ()> + Send + 'static>(
     stop: impl Future<Output = ()>,
     serve: impl Fn(TcpStream, watch::Receiver<bool>, OwnedSemaphorePermit) -> C,
 ) -> io::Result<()> {
+    spare_loopback_pacing(&listener);
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     let (stopping, stopped) = watch::channel(false);
@@ -108,6 +113,19 @@ async fn accept<C: Future<Output = ()> + Send + 'static>(
     Ok(())
 }
 
+/// Takes BBR off a listener that only this machine can reach. Operators set BBR for the whole machine because it is good
+/// to viewers far away; between a proxy and us there is nothing to pace, and BBR's pacing arms a kernel timer for about
+/// every 64 KiB sent: half the CPU of an answer, and a third of the rate (`benches/README.md`). Accepted connections
+/// inherit it. Where it cannot be set, answers are as right and cost more.
+fn spare_loopback_pacing(listener: &TcpListener) {
+    if !listener.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
+        return;
+    }
+    if let Err(error) = rustix::net::sockopt::set_tcp_congestion(listener, LOOPBACK_CONGESTION) {
+        tracing::debug!(%error, "connections of this listener keep the machine's congestion control");
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     gateway: Arc<Gateway>,
@@ -131,7 +149,8 @@ async fn connection(
             Ok::<_, Infallible>(response.map(|body| body.sending(pieces).marked(mark)))
         }
     });
-    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped).await;
+    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped)
+        .await;
 }
 
 async fn rpc_connection(
@@ -154,7 +173,8 @@ async fn rpc_connection(
             Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
         }
     });
-    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped).await;
+    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped)
+        .await;
 }
 
 /// Serves a connection to its end; when the server stops, no new requests are taken from it.
@@ -203,4 +223,30 @@ fn turn_away(mut stream: TcpStream, places: &Arc<Semaphore>) {
         let _ = tokio::time::timeout(Duration::from_secs(1), tell).await;
         drop(place);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rustix::net::sockopt::{set_tcp_congestion, tcp_congestion};
+
+    /// What a listener at an address was told by the machine (BBR, where the kernel has it), and what a connection has that
+    /// it accepts.
+    async fn before_and_after(address: &str) -> (String, String) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let _ = set_tcp_congestion(&listener, "bbr").or(set_tcp_congestion(&listener, "cubic"));
+        let before = tcp_congestion(&listener).unwrap();
+        spare_loopback_pacing(&listener);
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        (before, tcp_congestion(&listener.accept().await.unwrap().0).unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_a_listener_on_the_loopback_takes_pacing_off() {
+        let (before, after) = before_and_after("0.0.0.0:0").await;
+        assert_eq!(before, after);
+        assert_eq!(before_and_after("127.0.0.1:0").await.1, LOOPBACK_CONGESTION);
+    }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use coldfront::pin::{MAX_NAME_LEN, NewPin};
 use coldfront::unixfs::import::options::MAX_INLINE;
 use coldfront::unixfs::import::{
-    DirectoryOptions, HashFunction, ImportOptions, Imported, Importer, Layout, Metadata, Mtime, Tree,
+    DirectoryOptions, HashFunction, ImportOptions, Imported, Importer, Layout, Metadata, Mtime,
+    Tree,
 };
 use coldfront::{BlockStore, Cid};
 use serde::Serialize;
@@ -47,7 +48,10 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         Opt::int(&["cid-version"], "Version of the CIDs, 0 or 1"),
         Opt::text(&["hash"], "The hash function"),
         Opt::flag(&["raw-leaves"], "Leaves are raw blocks"),
-        Opt::text(&["chunker", "s"], "Where files are cut: size-N, rabin, rabin-MIN-AVG-MAX, buzhash"),
+        Opt::text(
+            &["chunker", "s"],
+            "Where files are cut: size-N, rabin, rabin-MIN-AVG-MAX, buzhash",
+        ),
         Opt::flag(&["trickle", "t"], "The trickle layout"),
         Opt::int(&["max-file-links"], "The most links of a node of a file"),
         Opt::int(&["max-directory-links"], "The most links of a directory of one block"),
@@ -143,9 +147,8 @@ impl Plan {
                 "raw-leaves can't be used with UnixFS metadata like mode or modification time",
             ));
         }
-        let together = |a: &str, b: &str| {
-            Failed::new(format!("{a} and {b} options are not compatible"))
-        };
+        let together =
+            |a: &str, b: &str| Failed::new(format!("{a} and {b} options are not compatible"));
         if only_hash && to_files.is_some() {
             return Err(together("only-hash", "to-files"));
         }
@@ -250,9 +253,7 @@ fn metadata(call: &Call) -> Metadata {
 pub(crate) fn check_pin_name(name: &str) -> Result<(), Failed> {
     match name.len() {
         0..=MAX_NAME_LEN => Ok(()),
-        len => Err(Failed::new(format!(
-            "pin name is {len} bytes (max {MAX_NAME_LEN} bytes)"
-        ))),
+        len => Err(Failed::new(format!("pin name is {len} bytes (max {MAX_NAME_LEN} bytes)"))),
     }
 }
 

@@ -64,11 +64,7 @@ pub(crate) struct Parsed {
 }
 
 /// Reads a query for a command; `first` is an argument that came in the path. The error is Kubo's sentence.
-pub(crate) fn parse(
-    command: &Command,
-    first: Option<&str>,
-    query: &str,
-) -> Result<Parsed, String> {
+pub(crate) fn parse(command: &Command, first: Option<&str>, query: &str) -> Result<Parsed, String> {
     let mut args: Vec<String> = first.map(percent_decoded).into_iter().collect();
     let mut given: Vec<(&'static Opt, Vec<String>)> = Vec::new();
     for (key, value) in pairs(query) {
@@ -121,12 +117,8 @@ fn converted(option: &'static Opt, mut values: Vec<String>) -> Result<Value, Str
     let text = values.pop().unwrap_or_default();
     let value = match option.kind {
         Kind::Bool => boolean(&text).map(Value::Bool),
-        Kind::Int => {
-            integer(&text).filter(|value| i32::try_from(*value).is_ok()).map(Value::Int)
-        }
-        Kind::Uint => {
-            integer(&text).filter(|value| u32::try_from(*value).is_ok()).map(Value::Int)
-        }
+        Kind::Int => integer(&text).filter(|value| i32::try_from(*value).is_ok()).map(Value::Int),
+        Kind::Uint => integer(&text).filter(|value| u32::try_from(*value).is_ok()).map(Value::Int),
         Kind::Int64 => integer(&text).map(Value::Int),
         Kind::Text | Kind::Texts => Some(Value::Text(text.clone())),
     };
@@ -282,8 +274,20 @@ mod tests {
 
     #[test]
     fn an_empty_boolean_is_yes_and_others_are_as_go_reads_them() {
-        for (text, means) in [("", true), ("1", true), ("T", true), ("TRUE", true), ("tRue", true), ("0", false), ("F", false)] {
-            assert_eq!(value(&format!("pin={text}"), "pin"), Ok(Some(Value::Bool(means))), "{text}");
+        for (text, means) in [
+            ("", true),
+            ("1", true),
+            ("T", true),
+            ("TRUE", true),
+            ("tRue", true),
+            ("0", false),
+            ("F", false),
+        ] {
+            assert_eq!(
+                value(&format!("pin={text}"), "pin"),
+                Ok(Some(Value::Bool(means))),
+                "{text}"
+            );
         }
         assert_eq!(value("pin", "pin"), Ok(Some(Value::Bool(true))));
         assert_eq!(
@@ -294,11 +298,22 @@ mod tests {
 
     #[test]
     fn integers_have_the_base_of_their_prefix() {
-        for (text, means) in
-            [("0x1F", 31), ("0b11", 3), ("0o17", 15), ("017", 15), ("-1", -1), ("+7", 7), ("0", 0), ("0x_1f", 31)]
-        {
+        for (text, means) in [
+            ("0x1F", 31),
+            ("0b11", 3),
+            ("0o17", 15),
+            ("017", 15),
+            ("-1", -1),
+            ("+7", 7),
+            ("0", 0),
+            ("0x_1f", 31),
+        ] {
             let text = text.replace('+', "%2B");
-            assert_eq!(value(&format!("mtime={text}"), "mtime"), Ok(Some(Value::Int(means))), "{text}");
+            assert_eq!(
+                value(&format!("mtime={text}"), "mtime"),
+                Ok(Some(Value::Int(means))),
+                "{text}"
+            );
         }
         for text in ["", "1_000", "0x", "a", "1.5", "9223372036854775808", "--1"] {
             let error = value(&format!("mtime={text}"), "mtime").unwrap_err();
@@ -308,7 +323,8 @@ mod tests {
         assert!(value("cid-version=4294967296", "cid-version").is_err());
         assert_eq!(
             value("cid-version=", "cid-version"),
-            Err("could not convert empty value to type \"int\" (for option \"-cid-version\")".into())
+            Err("could not convert empty value to type \"int\" (for option \"-cid-version\")"
+                .into())
         );
     }
 
@@ -340,7 +356,9 @@ mod tests {
 
     #[test]
     fn durations_are_gos() {
-        for (text, seconds) in [("30s", 30.0), ("1.5h", 5400.0), ("2h45m", 9900.0), ("300ms", 0.3), ("0", 0.0)] {
+        for (text, seconds) in
+            [("30s", 30.0), ("1.5h", 5400.0), ("2h45m", 9900.0), ("300ms", 0.3), ("0", 0.0)]
+        {
             assert_eq!(duration(text).unwrap().as_secs_f64(), seconds, "{text}");
         }
         for text in ["", "5", "s", "-1s", "1x", "1e400s", "1.2.3s"] {

@@ -18,7 +18,8 @@ pub(crate) const SOFT_LIMIT: u64 = 2 * 1024 * 1024;
 pub(crate) const TOO_BIG: &str = "produced block is over 2MiB: big blocks can't be exchanged with other peers. consider using UnixFS for automatic chunking of bigger files, or pass --allow-big-block to override";
 
 pub(crate) const ALLOW_BIG: Opt =
-    Opt::flag(&["allow-big-block"], "Allow blocks of more than 2 MiB, which peers do not exchange").or("false");
+    Opt::flag(&["allow-big-block"], "Allow blocks of more than 2 MiB, which peers do not exchange")
+        .or("false");
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -37,7 +38,8 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             Opt::text(&["cid-codec"], "The multicodec of the CIDs").or("raw"),
             Opt::text(&["mhtype"], "The hash function").or("sha2-256"),
-            Opt::int(&["mhlen"], "The length of the digest in bytes; -1 for the usual one").or("-1"),
+            Opt::int(&["mhlen"], "The length of the digest in bytes; -1 for the usual one")
+                .or("-1"),
             Opt::flag(&["pin"], "Pin the blocks recursively").or("false"),
             ALLOW_BIG,
             Opt::text(&["format", "f"], "An older way to say the codec: v0, protobuf, cbor, raw"),
@@ -89,9 +91,7 @@ fn prefix(call: &Call) -> Result<Prefix, Failed> {
         (prefix.v0, prefix.codec) = match format {
             "" | "v0" => {
                 if name != "sha2-256" || len.is_some_and(|len| len != 32) {
-                    return Err(Failed::new(
-                        "only sha2-255-32 is allowed with CIDv0",
-                    ));
+                    return Err(Failed::new("only sha2-255-32 is allowed with CIDv0"));
                 }
                 (true, DAG_PB)
             }

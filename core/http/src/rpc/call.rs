@@ -83,7 +83,8 @@ impl Call {
         match self.body.take() {
             Some((upload, Some(boundary))) => Ok(Parts::new(upload, &boundary)),
             _ => {
-                let name = self.command.args.iter().find(|arg| arg.file).map_or("file", |arg| arg.name);
+                let name =
+                    self.command.args.iter().find(|arg| arg.file).map_or("file", |arg| arg.name);
                 Err(Failed::client(format!("file argument '{name}' is required")))
             }
         }
@@ -137,7 +138,11 @@ pub(crate) struct Emitter {
 }
 
 impl Emitter {
-    pub(crate) fn new(events: mpsc::Sender<Event>, cancel: Cancel, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(
+        events: mpsc::Sender<Event>,
+        cancel: Cancel,
+        deadline: Option<Instant>,
+    ) -> Self {
         Emitter { events, cancel, deadline, begun: false, waiting: Vec::new() }
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use cid::multibase::{Base, encode};
 use coldfront::pin::PinIndex;
 use coldfront::store::hot::HotStore;
 use coldfront::{ContentPath, Repo, parse_cid};
@@ -13,7 +14,8 @@ use tokio::sync::watch;
 use super::error::Failed;
 
 /// What a server without a hot store says to whoever wants to write.
-const READ_ONLY: &str = "this server has no hot store, so nothing can be written; start it with --hot DIR";
+const READ_ONLY: &str =
+    "this server has no hot store, so nothing can be written; start it with --hot DIR";
 
 /// Who a node says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,20 +26,24 @@ pub struct Identity {
     pub public_key: String,
 }
 
-/// The store that is written to, and its pins.
-#[derive(Clone, Debug)]
-pub struct Writable {
-    /// The store.
-    pub hot: HotStore,
-    /// Its pins.
-    pub pins: PinIndex,
+impl Identity {
+    /// The node with an Ed25519 key, by its public half. Rules: the libp2p specification of peer IDs.
+    pub fn of_ed25519(public_key: &[u8; 32]) -> Identity {
+        // The key in its protobuf: type 1, 32 bytes.
+        let key = [&[0x08, 0x01, 0x12, 0x20][..], public_key].concat();
+        // As an identity multihash.
+        let id = [&[0x00, 0x24][..], &key].concat();
+        // Base58 with its multibase letter in front, which peer IDs do without.
+        let peer_id = encode(Base::Base58Btc, id).split_off(1);
+        let public_key = encode(Base::Base64Pad, key).split_off(1);
+        Identity { peer_id, public_key }
+    }
 }
 
 /// What commands work on. Shared by all calls.
 #[derive(Debug)]
 pub struct Daemon {
     repo: Repo,
-    writable: Option<Writable>,
     identity: Identity,
     addresses: Vec<String>,
     began: SystemTime,
@@ -45,11 +51,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A node over a repository. Without a store that can be written to, it serves the commands that read.
-    pub fn new(repo: Repo, writable: Option<Writable>, identity: Identity) -> Daemon {
+    /// A node over a repository. Without a hot store it serves the commands that read.
+    pub fn new(repo: Repo, identity: Identity) -> Daemon {
         let (ending, _) = watch::channel(false);
         let began = SystemTime::now();
-        Daemon { repo, writable, identity, addresses: Vec::new(), began, ending }
+        Daemon { repo, identity, addresses: Vec::new(), began, ending }
     }
 
     /// The same node with the multiaddrs at which it can be reached, each with the peer ID at its end.
@@ -75,19 +81,14 @@ impl Daemon {
         self.began
     }
 
-    /// The hot store, if there is one.
-    pub(crate) fn writable(&self) -> Option<&Writable> {
-        self.writable.as_ref()
-    }
-
     /// The hot store, for a command that cannot do without.
     pub(crate) fn hot(&self) -> Result<&HotStore, Failed> {
-        self.writable.as_ref().map(|here| &here.hot).ok_or_else(|| Failed::new(READ_ONLY))
+        self.repo.hot().ok_or_else(|| Failed::new(READ_ONLY))
     }
 
     /// The pins, for a command that cannot do without.
     pub(crate) fn pins(&self) -> Result<&PinIndex, Failed> {
-        self.writable.as_ref().map(|here| &here.pins).ok_or_else(|| Failed::new(READ_ONLY))
+        self.repo.pins().ok_or_else(|| Failed::new(READ_ONLY))
     }
 
     /// Asks the process to end.
@@ -123,3 +124,22 @@ fn no_path(text: &str) -> String {
     format!("invalid path \"{text}\": {reason}")
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_id_is_the_public_key_with_its_framing() {
+        let key = [
+            0xf3, 0x6e, 0xfc, 0x2a, 0xd4, 0x1f, 0xba, 0x7d, 0x83, 0xfc, 0x52, 0xe9, 0xd1, 0x9d,
+            0x5e, 0x99, 0xd5, 0x6a, 0xc8, 0xf6, 0x66, 0xcc, 0x4d, 0xfd, 0xbf, 0x20, 0x31, 0xe7,
+            0x59, 0x3e, 0x7a, 0xb3,
+        ];
+        // What Kubo 0.42 shows of the node with this key.
+        let shown = Identity {
+            peer_id: "12D3KooWSCdPsL6pEFsQ6vnCsURfkdrSEtxcJwj8yctbmrA2cX5k".into(),
+            public_key: "CAESIPNu/CrUH7p9g/xS6dGdXpnVasj2ZsxN/b8gMedZPnqz".into(),
+        };
+        assert_eq!(Identity::of_ed25519(&key), shown);
+    }
+}

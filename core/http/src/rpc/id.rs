@@ -7,8 +7,7 @@ use super::error::Failed;
 use super::table::{Arg, Command, Opt};
 
 /// What the node calls itself. Its first part is the Kubo whose API it speaks.
-pub(crate) const AGENT: &str =
-    concat!("kubo/", "0.42.0", "/coldfront-", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("kubo/", "0.42.0", "/coldfront-", env!("CARGO_PKG_VERSION"));
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     args: &[Arg::text("peerid", "The node to ask about; none for this one").optional()],

@@ -17,8 +17,8 @@ mod block;
 mod call;
 mod cat;
 mod cid_text;
-mod dag_path;
 mod daemon;
+mod dag_path;
 mod error;
 mod id;
 mod json;
@@ -40,7 +40,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use daemon::{Daemon, Identity, Writable};
+pub use daemon::{Daemon, Identity};
 pub(crate) use response::Emitted;
 
 use crate::body::{Body, FileBody, Part};
@@ -238,7 +238,11 @@ fn arguments_of_body(call: &mut Call) -> Result<(), Failed> {
     }
     let lines = text.lines().filter(|line| !line.is_empty());
     let variadic = call.command.args.last().is_some_and(|last| last.variadic);
-    let room = if variadic { usize::MAX } else { call.command.args.len() - call.args.len().min(call.command.args.len()) };
+    let room = if variadic {
+        usize::MAX
+    } else {
+        call.command.args.len() - call.args.len().min(call.command.args.len())
+    };
     call.args.extend(lines.take(room).map(str::to_owned));
     match args::missing(call.command, &call.args) {
         None => Ok(()),

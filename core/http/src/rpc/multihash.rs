@@ -22,7 +22,10 @@ pub(crate) fn multihash(
         }
     };
     let digest = digest(function, len.unwrap_or(usual), data).ok_or_else(|| {
-        Failed::new(format!("hash function 0x{function:x} makes no digest of {} bytes here", len.unwrap_or(usual)))
+        Failed::new(format!(
+            "hash function 0x{function:x} makes no digest of {} bytes here",
+            len.unwrap_or(usual)
+        ))
     })?;
     Multihash::wrap(function, digest.as_bytes()).map_err(|error| Failed::new(error.to_string()))
 }

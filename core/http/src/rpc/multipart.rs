@@ -236,7 +236,9 @@ impl<R: Read> Parts<R> {
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut searched = 0;
         loop {
-            if let Some(at) = memchr::memchr(b'\n', self.ready().get(searched..).unwrap_or_default()) {
+            if let Some(at) =
+                memchr::memchr(b'\n', self.ready().get(searched..).unwrap_or_default())
+            {
                 let at = searched + at;
                 let line = self.ready().get(..at).unwrap_or_default();
                 let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
@@ -435,7 +437,8 @@ mod tests {
 
     #[test]
     fn names_are_decoded_and_cleaned_and_say_where_a_file_lies() {
-        let part = |disposition: &str| format!("--B\r\nContent-Disposition: {disposition}\r\n\r\n\r\n");
+        let part =
+            |disposition: &str| format!("--B\r\nContent-Disposition: {disposition}\r\n\r\n\r\n");
         let body = [
             part("form-data; name=file; filename=plain"),
             part("form-data; filename=\"d%2Fsub%2Fb.txt\"; name=\"file-1\""),
@@ -477,7 +480,10 @@ mod tests {
 
     #[test]
     fn parts_that_are_not_read_are_stepped_over() {
-        let body = format!("--B\r\n\r\n{}\r\n--B\r\nContent-Disposition: x; filename=z\r\n\r\n1\r\n--B--", "x".repeat(300_000));
+        let body = format!(
+            "--B\r\n\r\n{}\r\n--B\r\nContent-Disposition: x; filename=z\r\n\r\n1\r\n--B--",
+            "x".repeat(300_000)
+        );
         assert_eq!(paths(&body), ["", "z"]);
         let mut parts = Parts::new(body.as_bytes(), "B");
         parts.next_part().unwrap();
@@ -487,8 +493,13 @@ mod tests {
     #[test]
     fn the_boundary_is_a_parameter_of_the_content_type() {
         assert_eq!(boundary("multipart/form-data; boundary=abc").as_deref(), Some("abc"));
-        assert_eq!(boundary("Multipart/Form-Data; charset=x; Boundary=\"a b\"").as_deref(), Some("a b"));
-        for none in ["", "text/plain; boundary=a", "multipart/form-data", "multipart/form-data; boundary="] {
+        assert_eq!(
+            boundary("Multipart/Form-Data; charset=x; Boundary=\"a b\"").as_deref(),
+            Some("a b")
+        );
+        for none in
+            ["", "text/plain; boundary=a", "multipart/form-data", "multipart/form-data; boundary="]
+        {
             assert_eq!(boundary(none), None, "{none}");
         }
     }

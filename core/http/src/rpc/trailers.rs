@@ -298,7 +298,11 @@ mod tests {
         };
         for piece in [1, 2, 3, 7, 64, 4096] {
             for room in [1, 5, 17, 8192] {
-                assert_eq!(seen(REQUESTS.as_bytes(), piece, room).await, asking(REQUESTS), "{piece} {room}");
+                assert_eq!(
+                    seen(REQUESTS.as_bytes(), piece, room).await,
+                    asking(REQUESTS),
+                    "{piece} {room}"
+                );
             }
         }
     }
