@@ -11,6 +11,8 @@ mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
 pub mod links;
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
