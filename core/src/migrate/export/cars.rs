@@ -23,7 +23,7 @@ pub enum CarExportError {
     #[error("the DAG below {root} cannot be written as a CAR")]
     Incomplete {
         /// The root.
-        root: Cid,
+        root: Box<Cid>,
         /// What is wrong.
         source: ReadError,
     },
@@ -31,7 +31,7 @@ pub enum CarExportError {
     #[error("writing the CAR of {root} failed")]
     Car {
         /// The root.
-        root: Cid,
+        root: Box<Cid>,
         /// What is wrong.
         source: CarError,
     },
@@ -74,7 +74,7 @@ pub fn car_path(folder: &Path, root: &Cid) -> PathBuf {
 }
 
 fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File, CarExportError> {
-    let car = |source| CarExportError::Car { root: *root, source };
+    let car = |source| CarExportError::Car { root: Box::new(*root), source };
     let out = BufWriter::with_capacity(1024 * 1024, file);
     let mut out = CarWriter::new(out, &[*root]).map_err(car)?;
     let mut fetch = |cid: &Cid| {
@@ -86,7 +86,7 @@ fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File
         }
     };
     for block in walk(&[*root], Repeats::default(), &mut fetch) {
-        let block = block.map_err(|source| CarExportError::Incomplete { root: *root, source })?;
+        let block = block.map_err(|source| CarExportError::Incomplete { root: Box::new(*root), source })?;
         out.put(&block).map_err(car)?;
     }
     let out = out.finish().map_err(car)?;
