@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
 use coldfront::Cid;
-use coldfront::unixfs::import::{ImportOptions, Layout};
+use coldfront::mfs::MfsOptions;
+use coldfront::unixfs::import::{Chunker, DirectoryOptions, ImportOptions, Layout};
 
 use crate::commands::{Command, Random, World};
 
@@ -34,6 +35,11 @@ impl Kubo {
         let kubo = Kubo { program, folder: tempfile::tempdir().unwrap() };
         kubo.ok(&["init", "--profile=test", "--empty-repo"]);
         Some(kubo)
+    }
+
+    /// With a number in its configuration.
+    fn set(&self, key: &str, value: &str) {
+        self.ok(&["config", key, value]);
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -74,7 +80,7 @@ impl Kubo {
 /// Content that both hold, of every form that a file may have.
 fn contents(world: &World, kubo: &Kubo) -> Vec<Cid> {
     let mut random = Random::new(99);
-    let small = |size: usize| coldfront::unixfs::import::Chunker::Size(size);
+    let small = |size: usize| Chunker::Size(size);
     let default = ImportOptions::default;
     let forms: [(&str, usize, ImportOptions); 6] = [
         ("", 0, default()),
@@ -112,7 +118,9 @@ fn contents(world: &World, kubo: &Kubo) -> Vec<Cid> {
 fn path(random: &mut Random) -> String {
     let depth = 1 + random.below(3);
     let names: Vec<&str> = (0..depth)
-        .map(|level| *random.one_of(if level + 1 < depth { &["a", "b"] } else { &["a", "b", "f", "g"] }))
+        .map(|level| {
+            *random.one_of(if level + 1 < depth { &["a", "b"] } else { &["a", "b", "f", "g"] })
+        })
         .collect();
     format!("/{}", names.join("/"))
 }
@@ -150,10 +158,7 @@ fn command(random: &mut Random, contents: &[Cid]) -> Command {
 }
 
 fn write(random: &mut Random, path: &str) -> Command {
-    let flags = flags(
-        random,
-        &["--truncate", "--parents", "--cid-version=1", "--raw-leaves=true"],
-    );
+    let flags = flags(random, &["--truncate", "--parents", "--cid-version=1", "--raw-leaves=true"]);
     let create = if random.below(5) > 0 { "--create" } else { "" };
     let mut line = format!("write {create} {flags} {path}");
     if random.below(2) == 0 {
@@ -193,15 +198,73 @@ fn is_a_known_difference(world: &World, command: &Command) -> bool {
                 let block = world.repo.block(&stat.cid).unwrap().unwrap();
                 let pb = coldfront::unixfs::dag_pb::PbNode::parse(block.data());
                 let Ok(pb) = pb else { return false };
-                let data = pb.data().and_then(|data| {
-                    coldfront::unixfs::data::UnixFsData::parse(data).ok()?.data
-                });
-                stat.kind == coldfront::mfs::Kind::File
-                    && data.is_some_and(|data| !data.is_empty())
+                let data = pb
+                    .data()
+                    .and_then(|data| coldfront::unixfs::data::UnixFsData::parse(data).ok()?.data);
+                stat.kind == coldfront::mfs::Kind::File && data.is_some_and(|data| !data.is_empty())
             };
             beside(path)
         }
         _ => false,
+    }
+}
+
+/// The same command on both sides, which both obey.
+fn both(world: &World, kubo: &Kubo, command: &Command) {
+    command.run(&world.mfs).unwrap();
+    kubo.files(command).unwrap();
+    assert_eq!(world.mfs.root().to_string(), kubo.root(), "{}", command.args.join(" "));
+}
+
+#[test]
+fn files_grow_and_shrink_in_the_layout_of_kubo() {
+    let Some(kubo) = Kubo::new() else { return };
+    kubo.set("Import.UnixFSChunker", "size-16");
+    let world = World::with(MfsOptions { chunker: Chunker::Size(16), ..MfsOptions::default() });
+    let mut random = Random::new(5);
+    // 174 leaves of 16 bytes fill a root; the subtrees behind it begin and end in many ways.
+    for (name, flags) in [("/v0", ""), ("/v1", "--cid-version=1"), ("/raw", "--raw-leaves=true")] {
+        for len in [2784, 1, 2783, 16, 11_200, 9000, 40_000, 15, 70_000] {
+            let at = world.mfs.stat(name).map_or(0, |stat| stat.size);
+            let line = format!("write --create {flags} --offset={at} {name}");
+            both(&world, &kubo, &Command::writing(&line, random.bytes(len)));
+        }
+        for at in [100_000, 3000, 2784, 2000, 16, 9] {
+            let line = format!("write {flags} --offset={at} {name}");
+            both(&world, &kubo, &Command::writing(&line, random.bytes(50)));
+        }
+        let line = format!("write {flags} --truncate --offset=5000 {name}");
+        both(&world, &kubo, &Command::writing(&line, random.bytes(3000)));
+    }
+}
+
+#[test]
+fn directories_are_sharded_and_put_together_again_where_kubo_does_it() {
+    let Some(kubo) = Kubo::new() else { return };
+    kubo.set("Import.UnixFSHAMTDirectorySizeThreshold", "1000B");
+    kubo.ok(&["config", "--json", "Import.UnixFSHAMTDirectoryMaxFanout", "8"]);
+    let directories =
+        DirectoryOptions { threshold: 1000, max_fanout: 8, ..DirectoryOptions::default() };
+    let world = World::with(MfsOptions { directories, ..MfsOptions::default() });
+    both(&world, &kubo, &Command::new("mkdir /d"));
+    let mut random = Random::new(6);
+    let mut names = Vec::new();
+    for round in 0..3 {
+        while names.len() < 28 {
+            let name =
+                format!("/d/{}", "n".repeat(random.below(6)) + &random.below(1000).to_string());
+            if names.contains(&name) {
+                continue;
+            }
+            let line = format!("write --create {name}");
+            both(&world, &kubo, &Command::writing(&line, random.bytes(round + 3)));
+            names.push(name);
+        }
+        both(&world, &kubo, &Command::new("chmod 700 /d"));
+        while names.len() > 20 {
+            let name = names.swap_remove(random.below(names.len()));
+            both(&world, &kubo, &Command::new(&format!("rm {name}")));
+        }
     }
 }
 
