@@ -10,7 +10,11 @@ mod error;
 mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "kubo")]
+pub mod kubo;
 pub mod links;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 #[cfg(all(feature = "hot", feature = "import"))]
 pub mod mfs;
 #[cfg_attr(not(test), allow(dead_code))]

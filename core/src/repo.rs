@@ -3,6 +3,9 @@
 //! Owns how the parts are wired and the bounds of what they keep. Must not know HTTP, flags or files
 //! of configuration.
 
+#[cfg(feature = "hot")]
+mod hot;
+
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use crate::path::ContentPath;
 use crate::resolve::{self, Resolved};
 use crate::store::archive::{Archive, ArchiveOptions};
 use crate::store::car::{Car, CarOptions};
+#[cfg(feature = "hot")]
+use crate::store::hot::{HotOptions, HotStore};
 use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
 use crate::store::{BlockSource, Extent, Fault, Located};
 use crate::unixfs::directory::{Found, find};
@@ -21,6 +26,10 @@ use crate::unixfs::{FileReader, Listing, Node};
 /// What a repository is made of, and the bounds of what it keeps in memory.
 #[derive(Clone, Debug)]
 pub struct RepoOptions {
+    /// The hot store, which is asked before the archives and takes what is written. `None`: what lies in the archives
+    /// is read, and nothing is written.
+    #[cfg(feature = "hot")]
+    pub hot: Option<HotOptions>,
     /// Archives, the first to be asked first.
     pub archives: Vec<ArchiveOptions>,
     /// When blocks are hashed before their bytes are used.
@@ -35,6 +44,8 @@ pub struct RepoOptions {
 impl Default for RepoOptions {
     fn default() -> Self {
         RepoOptions {
+            #[cfg(feature = "hot")]
+            hot: None,
             archives: Vec::new(),
             verify: Verify::default(),
             node_cache_bytes: 8 * 1024 * 1024,
@@ -47,6 +58,8 @@ impl Default for RepoOptions {
 #[derive(Clone, Debug)]
 pub struct Repo {
     nodes: Arc<NodeSource>,
+    #[cfg(feature = "hot")]
+    hot: Option<hot::Hot>,
 }
 
 /// Counters since start.
@@ -60,22 +73,33 @@ pub struct RepoStats {
 }
 
 impl Repo {
-    /// Opens the archives: one small read each, however large they are. (A CAR file without an index is
-    /// read once, to make one: see [`Car::open`].)
+    /// Opens the hot store, if one is named, and the archives: one small read each, however large they are. (A CAR
+    /// file without an index is read once, to make one: see [`Car::open`].)
+    ///
+    /// A hot store is closed, and its folder free for others, when the last clone of this is dropped, with every
+    /// reader and pin index that came from it.
     pub fn open(options: &RepoOptions) -> Result<Repo, StoreError> {
         let sources =
             options.archives.iter().map(open_archive).collect::<Result<Vec<_>, StoreError>>()?;
+        #[cfg(feature = "hot")]
+        if let Some(hot) = &options.hot {
+            return Ok(Repo::with_hot(&HotStore::open(hot)?, sources, options));
+        }
         Ok(Repo::from_sources(sources, options))
     }
 
-    /// A repository over sources of any kind, each with the name it has in reports. `archives` of the
-    /// options is not looked at.
+    /// A repository over sources of any kind, each with the name it has in reports. `hot` and `archives` of the
+    /// options are not looked at.
     pub fn from_sources(
         sources: impl IntoIterator<Item = (String, Arc<dyn BlockSource>)>,
         options: &RepoOptions,
     ) -> Repo {
         let tiers = Tiers::new(sources, options.verify, &options.tiers);
-        Repo { nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)) }
+        Repo {
+            nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)),
+            #[cfg(feature = "hot")]
+            hot: None,
+        }
     }
 
     /// The node under a CID that a path led to before ([`Resolved::cids`]), if it is still cached: one look-up in place

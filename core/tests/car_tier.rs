@@ -379,3 +379,22 @@ fn a_repository_opens_a_car_where_an_archive_may_stand() {
     let all = |repo: &Repo| read(repo, &repo.resolve(&file).unwrap().node, ..).unwrap();
     assert!(all(&repo) == all(&archive));
 }
+
+#[test]
+fn a_car_knows_without_waiting_what_it_lacks_and_never_says_so_of_what_it_holds() {
+    let blocks = blocks(2000);
+    let (payload, offsets) = v1(&blocks);
+    let rows: Vec<(&Block, u64)> = blocks.iter().zip(offsets).collect();
+    let absent: Vec<Cid> = (0..500u32).map(|n| cid_of(RAW, &n.to_le_bytes())).collect();
+    for (name, bytes) in [
+        ("v1", payload.clone()),
+        ("v2 sorted", v2(&payload, &index_sorted(&rows))),
+        ("v2 by multihash", v2(&payload, &multihash_index_sorted(&rows))),
+    ] {
+        let folder = Folder::new();
+        let car = open(&folder.put(&bytes)).unwrap();
+        assert!(stored(&blocks).iter().all(|block| !car.lacks_now(block.cid())), "{name}");
+        assert!(absent.iter().all(|cid| car.locate(cid).unwrap().is_none()));
+        assert!(absent.iter().all(|cid| car.lacks_now(cid)), "{name}");
+    }
+}

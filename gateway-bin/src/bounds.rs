@@ -17,6 +17,8 @@ pub(crate) struct Bounds {
     pub(crate) node_cache: u64,
     /// Blocks that are remembered as verified.
     pub(crate) verified_blocks: usize,
+    /// Memory for the write buffers and caches of a hot store, in bytes.
+    pub(crate) hot_memory: u64,
 }
 
 impl Default for Bounds {
@@ -26,6 +28,7 @@ impl Default for Bounds {
             http: Limits::default(),
             node_cache: repo.node_cache_bytes,
             verified_blocks: repo.tiers.verified_blocks,
+            hot_memory: coldfront::store::hot::HotOptions::new("").memory,
         }
     }
 }
@@ -50,6 +53,7 @@ enum Field {
 }
 
 const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1000;
 /// Nobody waits longer on purpose.
@@ -58,7 +62,7 @@ const DAY: u64 = 24 * 3600 * SECOND;
 const MILLION: u64 = 1_000_000;
 
 /// All bounds, in the order in which they are shown.
-pub(crate) const BOUNDS: [Bound; 16] = [
+pub(crate) const BOUNDS: [Bound; 17] = [
     Bound {
         name: "connections",
         field: Field::Count(|b| &mut b.http.connections),
@@ -124,6 +128,13 @@ pub(crate) const BOUNDS: [Bound; 16] = [
         name: "node_cache",
         field: Field::Bytes(|b| &mut b.node_cache),
         least: 0,
+        most: 1024 * GIB,
+    },
+    // What a hot store needs to open.
+    Bound {
+        name: "hot_memory",
+        field: Field::Bytes(|b| &mut b.hot_memory),
+        least: 16 * MIB,
         most: 1024 * GIB,
     },
     // A target alone may have 8 KiB.
@@ -266,6 +277,8 @@ mod tests {
         for bound in &BOUNDS {
             let text = match bound.field {
                 Field::Time(_) => "77s",
+                // Less is refused.
+                Field::Bytes(_) if bound.name == "hot_memory" => "777MiB",
                 Field::Memory(_) | Field::Bytes(_) => "777KiB",
                 Field::Count(_) => "777",
             };
@@ -290,7 +303,12 @@ mod tests {
         };
         assert_eq!(
             bounds,
-            Bounds { http: expected, node_cache: size as u64, verified_blocks: count }
+            Bounds {
+                http: expected,
+                node_cache: size as u64,
+                verified_blocks: count,
+                hot_memory: 777 * MIB
+            }
         );
     }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use coldfront::store::hot::HotOptions;
 use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
 use crate::bounds::{BOUNDS, Bound, Bounds};
@@ -59,10 +60,19 @@ struct Archive {
     mixed: Setting<bool>,
 }
 
+/// Where to listen, for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listeners {
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) rpc: Option<SocketAddr>,
+}
+
 /// What is in force.
 #[derive(Debug)]
 pub(crate) struct Config {
     gateway: Option<Setting<SocketAddr>>,
+    rpc: Option<Setting<SocketAddr>>,
+    hot: Option<Setting<PathBuf>>,
     archives: Vec<Archive>,
     verify: Setting<Verify>,
     /// `None`: one a processor.
@@ -109,17 +119,21 @@ impl Config {
         file: File,
     ) -> Result<Self, String> {
         let archives = archives(flags, environment, &file)?;
+        let hot = hot(flags, environment, &file);
         let sources = Sources { environment, file };
         let flag = |name, value: &'_ Option<String>| value.clone().map(|value| (name, value));
         let read = |flag: Option<(&'static str, String)>, variable, key| {
             sources.first(flag.as_ref().map(|(name, text)| (*name, text.as_str())), variable, key)
         };
         let gateway = read(flag("--gateway", &flags.gateway), "COLDFRONT_GATEWAY", "gateway")?;
+        let rpc = read(flag("--rpc", &flags.rpc), "COLDFRONT_RPC", "rpc")?;
         let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
         let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
         let (bounds, bound_origins) = bounds(flags, &sources)?;
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
+            rpc: rpc.map(|given| setting(given, "rpc", address)).transpose()?,
+            hot,
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
             workers: or_default(workers, "workers", None, worker_count)?,
@@ -129,25 +143,39 @@ impl Config {
     }
 
     /// Where to listen; else a sentence that says how to name it.
-    pub(crate) fn gateway(&self) -> Result<SocketAddr, String> {
-        self.gateway.as_ref().map(|gateway| gateway.value).ok_or_else(|| {
-            "nowhere to listen: name an address with --gateway, for example --gateway 8080".into()
-        })
+    pub(crate) fn listeners(&self) -> Result<Listeners, String> {
+        let gateway = self.gateway.as_ref().map(|gateway| gateway.value);
+        let rpc = self.rpc.as_ref().map(|rpc| rpc.value);
+        if gateway.is_none() && rpc.is_none() {
+            return Err(
+                "nowhere to listen: name an address with --gateway or --rpc, for example --gateway 8080".into(),
+            );
+        }
+        Ok(Listeners { gateway, rpc })
     }
 
     /// What to serve; else a sentence that says how to name it.
     pub(crate) fn repo(&self) -> Result<RepoOptions, String> {
-        if self.archives.is_empty() {
-            return Err("nothing to serve: name a Kubo repository with --archive DIR".into());
+        if self.archives.is_empty() && self.hot.is_none() {
+            return Err(
+                "nothing to serve: name a Kubo repository with --archive DIR, or a hot store with --hot DIR".into(),
+            );
         }
         let (open_files, verified_blocks) =
             (self.bounds.http.open_files, self.bounds.verified_blocks);
         Ok(RepoOptions {
+            hot: self.hot(),
             archives: self.archives.iter().map(Archive::options).collect(),
             verify: self.verify.value,
             node_cache_bytes: self.bounds.node_cache,
             tiers: TierLimits { open_files, verified_blocks },
         })
+    }
+
+    /// The hot store, if there is to be one.
+    pub(crate) fn hot(&self) -> Option<HotOptions> {
+        let path = &self.hot.as_ref()?.value;
+        Some(HotOptions { memory: self.bounds.hot_memory, ..HotOptions::new(path) })
     }
 
     pub(crate) fn workers(&self) -> Option<usize> {
@@ -165,6 +193,18 @@ impl Config {
             }
             None => out.push_str("# gateway = \"127.0.0.1:8080\" # not set: nothing listens\n"),
         }
+        match &self.rpc {
+            Some(Setting { value, origin }) => {
+                line(&mut out, "rpc", &quoted(&value.to_string()), origin)
+            }
+            None => out.push_str("# rpc = \"127.0.0.1:5001\" # not set: no RPC API\n"),
+        }
+        match &self.hot {
+            Some(Setting { value, origin }) => {
+                line(&mut out, "hot", &quoted(&path_text("hot store", value, "--hot")?), origin)
+            }
+            None => out.push_str("# hot = \"/a/folder\" # not set: nothing can be written\n"),
+        }
         line(&mut out, "verify", &quoted(policy_name(self.verify.value)), &self.verify.origin);
         match &self.workers {
             Setting { value: Some(count), origin } => {
@@ -181,7 +221,12 @@ impl Config {
         }
         for Archive { path, mixed } in &self.archives {
             out.push_str("\n[[archive]]\n");
-            line(&mut out, "path", &quoted(&path_text(&path.value)?), &path.origin);
+            line(
+                &mut out,
+                "path",
+                &quoted(&path_text("archive", &path.value, "--archive")?),
+                &path.origin,
+            );
             line(&mut out, "mixed", &mixed.value.to_string(), &mixed.origin);
         }
         out.push_str("\n[limits]\n");
@@ -258,6 +303,19 @@ fn archives(
         .iter()
         .map(|found| Archive { path: found.path.clone(), mixed: mixed(found.mixed.clone()) });
     Ok(in_file.collect())
+}
+
+/// The folder of the hot store. Read as a path and not as text: it need not be UTF-8.
+fn hot(flags: &Flags, environment: Environment<'_>, file: &File) -> Option<Setting<PathBuf>> {
+    const VARIABLE: &str = "COLDFRONT_HOT";
+    if let Some(path) = &flags.hot {
+        return Some(Setting { value: path.clone(), origin: Origin::Flag("--hot") });
+    }
+    if let Some(path) = environment(VARIABLE).filter(|path| !path.is_empty()) {
+        return Some(Setting { value: path.into(), origin: Origin::Environment(VARIABLE.into()) });
+    }
+    let Given { text, origin } = file.values.get("hot")?.clone();
+    Some(Setting { value: text.into(), origin })
 }
 
 fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>), String> {
@@ -340,11 +398,11 @@ fn line(out: &mut String, key: &str, value: &str, origin: &Origin) {
 }
 
 /// A path that means the same wherever the file is used.
-fn path_text(path: &Path) -> Result<String, String> {
+fn path_text(what: &str, path: &Path, flag: &str) -> Result<String, String> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.into_os_string().into_string().map_err(|path| {
         format!(
-            "the archive {} is not UTF-8, so no file of TOML can name it; use --archive",
+            "the {what} {} is not UTF-8, so no file of TOML can name it; use {flag}",
             path.display()
         )
     })
@@ -387,6 +445,7 @@ mod tests {
         Flags {
             archive: vec!["/flag".into()],
             gateway: Some(gateway.into()),
+            hot: Some("/flag/hot".into()),
             verify: Some("always".into()),
             workers: Some("3".into()),
             limit: limit.iter().map(|text| (*text).into()).collect(),
@@ -394,19 +453,20 @@ mod tests {
         }
     }
 
-    const VARIABLES: [(&str, &str); 5] = [
+    const VARIABLES: [(&str, &str); 6] = [
         ("COLDFRONT_ARCHIVE", "/env/a:/env/b"),
+        ("COLDFRONT_HOT", "/env/hot"),
         ("COLDFRONT_GATEWAY", "2222"),
         ("COLDFRONT_VERIFY", "first-read"),
         ("COLDFRONT_WORKERS", "2"),
         ("COLDFRONT_LIMIT_CONNECTIONS", "222"),
     ];
 
-    const FILE: &str = "gateway = 1111\nverify = \"off\"\nworkers = 1\n[[archive]]\npath = \"/file\"\n[limits]\nconnections = 111\n";
+    const FILE: &str = "gateway = 1111\nhot = \"/file/hot\"\nverify = \"off\"\nworkers = 1\n[[archive]]\npath = \"/file\"\n[limits]\nconnections = 111\n";
 
     /// Gateway, archives, verification, workers and connections, as they are printed.
     fn printed(config: &Config) -> Vec<String> {
-        let wanted = ["gateway", "verify", "workers", "path", "connections"];
+        let wanted = ["gateway", "hot", "verify", "workers", "path", "connections"];
         let text = config.to_toml().unwrap();
         let lines = text
             .lines()
@@ -421,6 +481,7 @@ mod tests {
             printed(&config),
             [
                 "gateway = \"127.0.0.1:3333\" # the flag --gateway",
+                "hot = \"/flag/hot\" # the flag --hot",
                 "verify = \"always\" # the flag --verify",
                 "workers = 3 # the flag --workers",
                 "path = \"/flag\" # the flag --archive",
@@ -436,6 +497,7 @@ mod tests {
             printed(&config),
             [
                 "gateway = \"127.0.0.1:2222\" # the environment variable COLDFRONT_GATEWAY",
+                "hot = \"/env/hot\" # the environment variable COLDFRONT_HOT",
                 "verify = \"first-read\" # the environment variable COLDFRONT_VERIFY",
                 "workers = 2 # the environment variable COLDFRONT_WORKERS",
                 "path = \"/env/a\" # the environment variable COLDFRONT_ARCHIVE",
@@ -452,10 +514,11 @@ mod tests {
             printed(&config),
             [
                 "gateway = \"127.0.0.1:1111\" # the file /etc/coldfront.toml, line 1",
-                "verify = \"off\" # the file /etc/coldfront.toml, line 2",
-                "workers = 1 # the file /etc/coldfront.toml, line 3",
-                "path = \"/file\" # the file /etc/coldfront.toml, line 5",
-                "connections = 111 # the file /etc/coldfront.toml, line 7",
+                "hot = \"/file/hot\" # the file /etc/coldfront.toml, line 2",
+                "verify = \"off\" # the file /etc/coldfront.toml, line 3",
+                "workers = 1 # the file /etc/coldfront.toml, line 4",
+                "path = \"/file\" # the file /etc/coldfront.toml, line 6",
+                "connections = 111 # the file /etc/coldfront.toml, line 8",
             ]
         );
         let defaults = merge(&Flags::default(), &[], "").unwrap().to_toml().unwrap();
@@ -554,6 +617,6 @@ mod tests {
     fn without_an_archive_or_an_address_the_sentence_names_the_flag() {
         let config = merge(&Flags::default(), &[], "").unwrap();
         assert!(config.repo().unwrap_err().contains("--archive"));
-        assert!(config.gateway().unwrap_err().contains("--gateway"));
+        assert!(config.listeners().unwrap_err().contains("--gateway"));
     }
 }

@@ -59,10 +59,19 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(crate) archive: Vec<PathBuf>,
 
+    /// The folder of the hot store, made when it is absent or empty. It is asked before the archives.
+    /// [env: COLDFRONT_HOT]
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    pub(crate) hot: Option<PathBuf>,
+
     /// Where to listen for gateway requests: PORT, :PORT or HOST:PORT.
     /// Without a host: loopback. [env: COLDFRONT_GATEWAY]
     #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
     pub(crate) gateway: Option<String>,
+
+    /// Where to listen for calls of the Kubo RPC API, in the same forms. [env: COLDFRONT_RPC]
+    #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
+    pub(crate) rpc: Option<String>,
 
     /// A file of settings in TOML. [env: COLDFRONT_CONFIG]
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]

@@ -24,21 +24,22 @@ pub(crate) fn raise() -> u64 {
 
 /// Handles that a server may hold at a time: one a connection, one an answer under way, those kept for
 /// leaves read lately, one a read that waits.
-fn needed(limits: &Limits) -> u64 {
+fn needed(limits: &Limits, hot: u32) -> u64 {
     let answers = limits.file_requests.min(limits.connections);
     let all = [limits.connections, answers, limits.open_files, limits.disk_threads];
-    all.iter().fold(RESERVE, |sum, count| sum.saturating_add(*count as u64))
+    let reserve = RESERVE + u64::from(hot);
+    all.iter().fold(reserve, |sum, count| sum.saturating_add(*count as u64))
 }
 
-/// Lowers limits that `handles` do not suffice for. The sentence for the operator says which; the error
+/// Lowers limits that `handles` do not suffice for; `hot` of them are the hot store's. The sentence for the operator says which; the error
 /// says that there are too few to serve at all.
-pub(crate) fn fit(limits: &mut Limits, handles: u64) -> Result<Option<String>, String> {
-    let needed = needed(limits);
+pub(crate) fn fit(limits: &mut Limits, hot: u32, handles: u64) -> Result<Option<String>, String> {
+    let needed = needed(limits, hot);
     if needed <= handles {
         return Ok(None);
     }
     const WAY_OUT: &str = "raise it with `ulimit -n` or LimitNOFILE";
-    let fixed = RESERVE + limits.disk_threads as u64;
+    let fixed = RESERVE + u64::from(hot) + limits.disk_threads as u64;
     let room = handles.saturating_sub(fixed);
     if room < LEAST {
         return Err(format!(
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn limits_that_fit_stay_as_they_are() {
         let mut limits = Limits::default();
-        assert_eq!(fit(&mut limits, needed(&Limits::default())), Ok(None));
+        assert_eq!(fit(&mut limits, 0, needed(&Limits::default(), 0)), Ok(None));
         assert_eq!(limits, Limits::default());
     }
 
@@ -73,9 +74,11 @@ mod tests {
     fn whatever_is_granted_the_limits_fit_afterwards_or_it_is_an_error() {
         for handles in (0..8000).step_by(7) {
             let mut limits = Limits::default();
-            match fit(&mut limits, handles) {
+            match fit(&mut limits, 0, handles) {
                 Ok(_) => assert!(
-                    needed(&limits) <= handles && limits.connections > 0 && limits.open_files > 0
+                    needed(&limits, 0) <= handles
+                        && limits.connections > 0
+                        && limits.open_files > 0
                 ),
                 Err(sentence) => assert!(
                     handles < 176 && sentence.contains("ulimit -n"),
@@ -86,8 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_hot_store_holds_open_is_counted() {
+        let mut limits = Limits::default();
+        fit(&mut limits, 512, 2048).unwrap().unwrap();
+        assert!(needed(&limits, 512) <= 2048 && needed(&limits, 512) > 2048 - 16);
+    }
+
+    #[test]
     fn lowered_limits_are_told() {
-        let sentence = fit(&mut Limits::default(), 1024).unwrap().unwrap();
+        let sentence = fit(&mut Limits::default(), 0, 1024).unwrap().unwrap();
         assert!(sentence.contains("connections = 324 and open_files = 216"), "{sentence}");
     }
 }

@@ -14,8 +14,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use coldfront::Cid;
+use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::unixfs::testing::{self, FilePlan};
+use coldfront::{BlockStore, Cid};
 use tree::Tree;
 
 /// Longer than anything takes on a busy machine.
@@ -580,4 +581,68 @@ fn killed_under_load_it_leaves_the_archive_as_it_was_and_serves_at_once_again() 
     assert_eq!(hashes(&paths), bytes);
     let gateway = world.serve(&["--verify", "always"]);
     assert!(gateway.get(&world.note()).ends_with("a note\n"));
+}
+
+// The hot store.
+
+/// Puts a file into the hot store at `path`, which is closed again.
+fn upload(path: &Path, content: &[u8]) -> Cid {
+    let hot = HotStore::open(&HotOptions::new(path)).unwrap();
+    let put = &mut |block| hot.put(&[block]).unwrap();
+    let cid = testing::file(content, &FilePlan::default(), put).cid;
+    hot.sync().unwrap();
+    cid
+}
+
+#[test]
+fn a_hot_store_and_an_archive_are_served_as_one_namespace() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hot");
+    let in_hot = upload(&path, b"an upload\n");
+    let in_both = upload(&path, b"a note\n");
+    assert_eq!(in_both, world.note);
+    let directory = {
+        let hot = HotStore::open(&HotOptions::new(&path)).unwrap();
+        let entry = |cid, size| testing::Made { cid, size, tsize: size };
+        let film = entry(world.film, world.film_len as u64);
+        let entries = [("film", film), ("upload", entry(in_hot, 10))];
+        testing::directory(entries, &mut |block| hot.put(&[block]).unwrap()).cid
+    };
+    let hot = path.display().to_string();
+    for verify in ["off", "always"] {
+        let gateway = world.serve(&["--hot", &hot, "--verify", verify]);
+        assert!(gateway.get(&format!("/ipfs/{in_hot}")).ends_with("\r\n\r\nan upload\n"));
+        assert!(gateway.get(&world.note()).ends_with("\r\n\r\na note\n"));
+        assert!(gateway.get(&format!("/ipfs/{directory}/upload")).ends_with("an upload\n"));
+        let film = gateway.get(&format!("/ipfs/{directory}/film"));
+        assert!(film.starts_with("HTTP/1.1 200 "), "a directory above, leaves below");
+        let absent = testing::cid_of(coldfront::block::RAW, b"absent");
+        assert!(gateway.get(&format!("/ipfs/{absent}")).starts_with("HTTP/1.1 404 "));
+    }
+}
+
+#[test]
+fn a_hot_store_alone_is_served_and_closed_when_the_server_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hot");
+    let cid = upload(&path, b"an upload\n");
+    let mut command = program();
+    command.env("COLDFRONT_HOT", &path).args(["serve", "--gateway", "127.0.0.1:0"]);
+    let mut gateway = Gateway::start(command);
+    assert!(gateway.get(&format!("/ipfs/{cid}")).ends_with("an upload\n"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(HotStore::open(&HotOptions::new(&path)).is_ok());
+}
+
+#[test]
+fn a_hot_store_that_cannot_be_used_is_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("CURRENT"), "").unwrap();
+    let path = folder.path().display().to_string();
+    let serve = ["serve", "--gateway", "127.0.0.1:0", "--hot", &path];
+    assert_ends(&serve, 1, &["LevelDB", "coldfront-migrate"]);
+    let small = [&serve[..], &["--limit", "hot_memory=1MiB"]].concat();
+    assert_ends(&small, 2, &["hot_memory", "16MiB"]);
 }

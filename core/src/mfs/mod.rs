@@ -120,7 +120,7 @@ impl Default for MkdirOptions {
 }
 
 /// How something is copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CpOptions {
     /// Make directories above the place. Default: no.
     pub parents: bool,
@@ -128,12 +128,6 @@ pub struct CpOptions {
     pub force: bool,
     /// The form of the CIDs of directories that are made. Default: [`MfsOptions::format`].
     pub format: Option<CidFormat>,
-}
-
-impl Default for CpOptions {
-    fn default() -> Self {
-        CpOptions { parents: false, force: false, format: None }
-    }
 }
 
 /// A mutable file system. Cloning shares it; all calls may come from many threads, and block.

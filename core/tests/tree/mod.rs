@@ -211,3 +211,31 @@ impl Golden {
         self.expected["roots"][label].as_str().unwrap().parse().unwrap()
     }
 }
+
+/// Every golden repository that is at hand, unpacked, whatever its stores: the project's own, and those of a folder
+/// `../shared/golden` beside the checkout, or that `COLDFRONT_GOLDEN` names.
+pub(crate) fn each_golden(check: impl Fn(&Golden)) {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var_os("COLDFRONT_GOLDEN")
+        .map_or_else(|| manifest.join("../../shared/golden"), PathBuf::from);
+    for folder in [manifest.join("tests/golden"), shared] {
+        if !folder.is_dir() {
+            eprintln!("there is no {}: it is not read", folder.display());
+            continue;
+        }
+        for name in repositories_in(&folder) {
+            eprintln!("reading {}", folder.join(&name).display());
+            check(&Golden::unpack(&folder, &name));
+        }
+    }
+}
+
+fn repositories_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter_map(|name| Some(name.strip_suffix(".tar.gz")?.to_owned()));
+    let answered = |name: &String| folder.join(format!("{name}.expected.json")).is_file();
+    let mut names: Vec<_> = names.filter(answered).collect();
+    names.sort();
+    names
+}

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use coldfront_flatfs::BlockFile;
 
 use super::sort::{Entry, Sorter};
-use super::{MAX_STRANGERS, Payload, Section, key_of, read_at};
+use super::{MAX_STRANGERS, Payload, Section, WouldWait, key_of, read_at, read_now};
 use crate::block::{Cid, IDENTITY};
 use crate::car::{CarError, CarFault, SECTION_HEAD_LEN};
 use crate::error::StoreError;
@@ -78,9 +78,10 @@ impl OwnIndex {
 
     pub(super) fn find(&self, cid: &Cid, payload: &Payload) -> Result<Option<Section>, StoreError> {
         let key = key_of(cid);
-        let (start, end) = self.bucket(bucket_of(key, self.bits))?;
+        let read = |buf: &mut [u8], at| self.read(buf, at);
+        let (start, end) = self.bucket(bucket_of(key, self.bits), &read)?;
         let end = end.min(self.entries);
-        let mut at = self.narrow(key, start, end)?;
+        let mut at = self.narrow(key, start, end, &read)?;
         let mut bytes = [0; READ_ENTRIES * ENTRY_LEN as usize];
         let mut strangers = 0;
         while at < end {
@@ -104,14 +105,37 @@ impl OwnIndex {
         Ok(None)
     }
 
+    /// Whether no entry is of this CID, as far as the page cache tells; `None` when it does not suffice.
+    pub(super) fn lacks_now(&self, cid: &Cid) -> Option<bool> {
+        let key = key_of(cid);
+        let read = |buf: &mut [u8], at| read_now(&self.file, buf, at).ok_or(WouldWait);
+        let (start, end) = self.bucket(bucket_of(key, self.bits), &read).ok()?;
+        let end = end.min(self.entries);
+        let at = self.narrow(key, start, end, &read).ok()?;
+        let count = end.saturating_sub(at).min(READ_ENTRIES as u64);
+        let mut bytes = [0; READ_ENTRIES * ENTRY_LEN as usize];
+        let wanted = bytes.get_mut(..(count * ENTRY_LEN) as usize)?;
+        read(wanted, self.place_of(at)).ok()?;
+        let (entries, _) = wanted.as_chunks::<{ ENTRY_LEN as usize }>();
+        let mut keys = entries.iter().map(|entry| Entry::from_bytes(entry).key);
+        let is_all = at + count >= end || keys.clone().next_back().is_some_and(|last| last > key);
+        is_all.then(|| keys.all(|other| other != key))
+    }
+
     /// An entry, at most [`READ_ENTRIES`] before the first of a key: where a bucket has more than can be read
     /// at once, the first is found by halving.
-    fn narrow(&self, key: u64, mut low: u64, end: u64) -> Result<u64, StoreError> {
+    fn narrow<E>(
+        &self,
+        key: u64,
+        mut low: u64,
+        end: u64,
+        read: &impl Fn(&mut [u8], u64) -> Result<(), E>,
+    ) -> Result<u64, E> {
         let mut high = end;
         while high.saturating_sub(low) > READ_ENTRIES as u64 {
             let middle = low + (high - low) / 2;
             let mut entry = [0; ENTRY_LEN as usize];
-            self.read(&mut entry, self.place_of(middle))?;
+            read(&mut entry, self.place_of(middle))?;
             if Entry::from_bytes(&entry).key < key {
                 low = middle + 1;
             } else {
@@ -127,9 +151,13 @@ impl OwnIndex {
     }
 
     /// The first entry of a bucket, and the first behind it.
-    fn bucket(&self, number: u64) -> Result<(u64, u64), StoreError> {
+    fn bucket<E>(
+        &self,
+        number: u64,
+        read: &impl Fn(&mut [u8], u64) -> Result<(), E>,
+    ) -> Result<(u64, u64), E> {
         let mut both = [0; 16];
-        self.read(&mut both, HEAD_LEN + number * 8)?;
+        read(&mut both, HEAD_LEN + number * 8)?;
         let Entry { key: start, at: end } = Entry::from_bytes(&both);
         Ok((start, end))
     }
@@ -279,7 +307,8 @@ mod tests {
         let index = OwnIndex { file: BlockFile::open(&path).unwrap(), bits: 0, entries: 50_000 };
         for key in [0, 1, 2, 3, 74_999, 75_000, 149_997, 149_998, u64::MAX] {
             let first = key.div_ceil(3).min(50_000);
-            let low = index.narrow(key, 0, 50_000).unwrap();
+            let read = |buf: &mut [u8], at| index.read(buf, at);
+            let low = index.narrow(key, 0, 50_000, &read).unwrap();
             assert!(low <= first && first - low <= READ_ENTRIES as u64, "{key}: {low} {first}");
         }
     }

@@ -156,6 +156,15 @@ impl BlockSource for Car {
         true
     }
 
+    /// Known when the page cache holds what the index says of the block.
+    fn lacks_now(&self, cid: &Cid) -> bool {
+        let lacks = match &self.index {
+            Index::Own(index) => index.lacks_now(cid),
+            Index::V2(index) => index.lacks_now(cid, &self.payload),
+        };
+        lacks == Some(true)
+    }
+
     /// As much as [`Car::locate`](BlockSource::locate).
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         Ok(self.find(cid)?.map(|section| section.block.end - section.block.start))
@@ -254,6 +263,20 @@ fn read_at(file: &BlockFile, buf: &mut [u8], at: u64) -> std::io::Result<usize> 
         }
     }
     Ok(done)
+}
+
+/// A disk would have to be waited for.
+struct WouldWait;
+
+/// Fills a buffer from what the page cache holds; `None` when it does not hold all of it, or cannot tell.
+fn read_now(file: &BlockFile, buf: &mut [u8], at: u64) -> Option<()> {
+    // A read that must not wait would start the disk on what is missing, and tmpfs refuses such reads.
+    let read = match file.is_cached(at, buf.len() as u64) {
+        Some(true) => file.read_at(buf, at).ok()?,
+        Some(false) => return None,
+        None => file.read_now(buf, at).ok()??,
+    };
+    (read == buf.len()).then_some(())
 }
 
 /// A reader of a file from an offset on, as a stream.

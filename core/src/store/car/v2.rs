@@ -3,7 +3,7 @@
 //! Rules: the CARv2 specification, formats 0x0400 (IndexSorted) and 0x0401 (MultihashIndexSorted): tables
 //! of one width each, whose rows are a digest and an offset from the start of the payload, in order.
 
-use super::{MAX_STRANGERS, Payload, Section, read_at};
+use super::{MAX_STRANGERS, Payload, Section, WouldWait, read_at, read_now};
 use crate::block::Cid;
 use crate::error::StoreError;
 
@@ -83,16 +83,34 @@ impl V2Index {
     }
 
     pub(super) fn find(&self, cid: &Cid, payload: &Payload) -> Result<Option<Section>, StoreError> {
-        let (code, digest) = (cid.hash().code(), cid.hash().digest());
-        let may_hold = |table: &&Table| {
-            table.width == digest.len() + OFFSET_LEN && table.code.is_none_or(|of| of == code)
-        };
-        for table in self.tables.iter().filter(may_hold) {
+        let digest = cid.hash().digest();
+        for table in self.tables_of(cid) {
             if let Some(section) = table.find(cid, digest, payload)? {
                 return Ok(Some(section));
             }
         }
         Ok(None)
+    }
+
+    /// Whether no row is of this CID, as far as the page cache tells; `None` when it does not suffice.
+    pub(super) fn lacks_now(&self, cid: &Cid, payload: &Payload) -> Option<bool> {
+        let digest = cid.hash().digest();
+        let read = |buf: &mut [u8], at| read_now(&payload.file, buf, at).ok_or(WouldWait);
+        for table in self.tables_of(cid) {
+            let first = table.first(digest, &read).ok()?;
+            if first < table.rows && table.row(first, &read).ok()?.digest() == digest {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// The tables that a block may be in.
+    fn tables_of(&self, cid: &Cid) -> impl Iterator<Item = &Table> {
+        let (code, width) = (cid.hash().code(), cid.hash().digest().len() + OFFSET_LEN);
+        self.tables
+            .iter()
+            .filter(move |table| table.width == width && table.code.is_none_or(|of| of == code))
     }
 }
 
@@ -129,25 +147,23 @@ fn read_tables(
     Ok(Some(()))
 }
 
+/// Fills a buffer from an offset of the file.
+type Read<'a, E> = dyn Fn(&mut [u8], u64) -> Result<(), E> + 'a;
+
 impl Table {
-    /// Finds the first row of a digest by halving, then looks at it and those like it.
+    /// Finds the first row of a digest, then looks at it and those like it.
     fn find(
         &self,
         cid: &Cid,
         digest: &[u8],
         payload: &Payload,
     ) -> Result<Option<Section>, StoreError> {
-        let (mut low, mut high) = (0, self.rows);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.row(middle, payload)?.digest() < digest {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        for at in (low..self.rows).take(MAX_STRANGERS) {
-            let row = self.row(at, payload)?;
+        let read = |buf: &mut [u8], at| {
+            let read = read_at(&payload.file, buf, at);
+            read.map(drop).map_err(|source| super::io_error(payload.file.path(), source))
+        };
+        for at in (self.first(digest, &read)?..self.rows).take(MAX_STRANGERS) {
+            let row = self.row(at, &read)?;
             if row.digest() != digest {
                 break;
             }
@@ -159,12 +175,25 @@ impl Table {
         Ok(None)
     }
 
-    fn row(&self, number: u64, payload: &Payload) -> Result<Row, StoreError> {
+    /// The first row that is not before a digest, by halving.
+    fn first<E>(&self, digest: &[u8], read: &Read<'_, E>) -> Result<u64, E> {
+        let (mut low, mut high) = (0, self.rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.row(middle, read)?.digest() < digest {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    fn row<E>(&self, number: u64, read: &Read<'_, E>) -> Result<Row, E> {
         let mut row = Row { bytes: [0; 128 + OFFSET_LEN], len: self.width };
         let at = self.start + number * self.width as u64;
         if let Some(bytes) = row.bytes.get_mut(..self.width) {
-            read_at(&payload.file, bytes, at)
-                .map_err(|source| super::io_error(payload.file.path(), source))?;
+            read(bytes, at)?;
         }
         Ok(row)
     }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    ColumnFamily, DB, DBPinnableSlice, DBRawIterator, FlushOptions, Options, ReadOptions,
+    ColumnFamily, DB, DBPinnableSlice, DBRawIterator, FlushOptions, Options, ReadOptions, ReadTier,
     WriteBatch, WriteOptions,
 };
 
@@ -89,6 +89,18 @@ impl Database {
         key: &[u8],
     ) -> Result<Option<DBPinnableSlice<'_>>, HotError> {
         self.db.get_pinned_cf(self.family(family)?, key).map_err(self.failed("reading"))
+    }
+
+    /// The same from memory alone; `None` when that does not suffice. Never waits for a disk.
+    pub(super) fn get_now(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Option<Option<DBPinnableSlice<'_>>> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::BlockCache);
+        // Where the cache does not hold what would tell, RocksDB's answer is an error ("incomplete").
+        self.db.get_pinned_cf_opt(self.family(family).ok()?, key, &options).ok()
     }
 
     /// The rows from `from` on, up to but without `end`, as they were when this was called.

@@ -20,6 +20,7 @@ mod folder;
 mod lease;
 mod options;
 mod payload;
+mod scan;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -33,6 +34,7 @@ pub use error::{EngineError, HotError};
 pub use lease::Lease;
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
 use claims::Claims;
@@ -85,6 +87,8 @@ struct Inner {
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
+    /// One caller at a time gives a name another root.
+    naming: Mutex<()>,
 }
 
 impl HotStore {
@@ -108,6 +112,7 @@ impl HotStore {
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
             claims: Claims::default(),
+            naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
     }
@@ -199,6 +204,11 @@ impl HotStore {
         &self.inner.claims
     }
 
+    /// Leave to give names other roots, which one caller has at a time.
+    pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.inner.naming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the index knows of a block.
     pub(crate) fn entry(&self, cid: &Cid) -> Result<Option<Entry>, HotError> {
         self.entry_of(index_key(cid).as_slice())
@@ -228,7 +238,7 @@ impl HotStore {
     }
 
     /// The name it has in sentences.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("hot store {}", self.database().path().display())
     }
 
@@ -287,6 +297,16 @@ impl BlockSource for HotStore {
             return Ok(Some(Located::Extent(extent)));
         }
         Ok(self.get(cid)?.map(|block| Located::Bytes(block.into_data())))
+    }
+
+    /// Known when the filter of the index, or the row itself, is in memory: in RocksDB's block cache or its write
+    /// buffers. One look-up there, some microseconds.
+    fn lacks_now(&self, cid: &Cid) -> bool {
+        match self.database().get_now(Family::Index, index_key(cid).as_slice()) {
+            Some(None) => true,
+            Some(Some(row)) => Entry::parse(&row).is_ok_and(|entry| entry.held == Held::Archive),
+            None => false,
+        }
     }
 
     /// One look-up in the index; reads nothing of the block.

@@ -1,0 +1,48 @@
+//! `coldfront-migrate`: move the content of Kubo repositories into a hot store, and back.
+//!
+//! Owns flags and exit codes; each verb has a file. Nothing that a test of the library would want to call.
+
+mod plan;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The exit code for work that was done, but for blocks that are missing or bad.
+const WITH_FAULTS: u8 = 3;
+
+/// Moves the content of stopped Kubo repositories, flatfs trees and CAR files into a coldfront hot store, and back.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Plan(plan::Flags),
+}
+
+/// How a verb ended that did what it was asked.
+pub(crate) enum Outcome {
+    /// All is well.
+    Done,
+    /// It went to the end, and the report lists blocks that are missing or bad.
+    #[allow(dead_code, reason = "plan meets none")]
+    WithFaults,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Plan(flags) => plan::run(&flags),
+    };
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::WithFaults) => ExitCode::from(WITH_FAULTS),
+        Err(error) => {
+            eprintln!("coldfront-migrate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
