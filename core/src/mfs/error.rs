@@ -34,6 +34,9 @@ pub enum MfsError {
     /// Only a file can be replaced by force.
     #[error("not a file: {0}")]
     ForcedOverADirectory(String),
+    /// A directory was expected above a file that was to be replaced by force.
+    #[error("not a directory: {0}")]
+    ForcedBelowAFile(String),
     /// A directory was to be removed without saying so.
     #[error("path is a directory, use -r to remove directories")]
     IsADirectory,
@@ -114,7 +117,9 @@ pub enum MfsError {
     #[error("the directory has no room for {0:?}: its hash is that of another name")]
     SameHash(String),
     /// A directory that would be longer than any block may be.
-    #[error("the directory would make a block of {0} bytes, more than a block may have; let directories be sharded")]
+    #[error(
+        "the directory would make a block of {0} bytes, more than a block may have; let directories be sharded"
+    )]
     DirectoryTooLarge(usize),
     /// Nodes hang deeper than any writer makes them.
     #[error("block {0} hangs more than {max} levels deep in its file", max = super::file::MAX_DEPTH)]
