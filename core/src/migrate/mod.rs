@@ -4,23 +4,18 @@
 //! killed at any moment: what it wrote is a true prefix, its marks speak only for blocks that are there, and running it
 //! again goes on. A block that is bad is reported and never stops it. Must not know flags, terminals or exit codes.
 //!
-<<<<<<< HEAD
-//! - [`export`]: a hot store as a repository that Kubo opens.
-//! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
-
-pub mod export;
-=======
 //! - `source`: where blocks come from. `order`: in which order, by disk or by root.
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
 //! - [`carry`]: pins, MFS root, names and keys. `report`, `progress`: what is told of it.
+//! - [`export`]: a hot store as a repository that Kubo opens.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
 pub mod carry;
 mod copy;
 mod error;
+pub mod export;
 mod mark;
 mod order;
->>>>>>> migrate
 pub mod pin_lists;
 mod progress;
 mod report;
