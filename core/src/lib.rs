@@ -13,6 +13,8 @@ pub mod gc;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
 #[cfg(feature = "migrate")]
 pub mod migrate;
 #[cfg_attr(not(test), allow(dead_code))]

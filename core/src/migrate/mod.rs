@@ -7,11 +7,13 @@
 //! - `source`: where blocks come from. `order`: in which order, by disk or by root.
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
 //! - [`carry`]: pins, MFS root, names and keys. `report`, `progress`: what is told of it.
+//! - [`export`]: a hot store as a repository that Kubo opens.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
 pub mod carry;
 mod copy;
 mod error;
+pub mod export;
 mod mark;
 mod order;
 pub mod pin_lists;

@@ -21,6 +21,7 @@ mod lease;
 mod options;
 mod payload;
 mod records;
+mod scan;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -35,6 +36,7 @@ pub use lease::Lease;
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
 pub use records::{Change, Record, Records};
+pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
 use claims::Claims;
