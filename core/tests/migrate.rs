@@ -10,7 +10,6 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use coldfront::block::RAW;
 use coldfront::migrate::carry::{MFS_ROOT, carried};
@@ -116,17 +115,6 @@ fn tree_of(count: usize) -> (Tree, Vec<Block>, tempfile::TempDir) {
     (tree, blocks, tempfile::tempdir().unwrap())
 }
 
-/// As if nothing had been added to any shard directory for an hour.
-fn settle(tree: &Tree) {
-    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    for entry in fs::read_dir(tree.root()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            fs::File::open(path).unwrap().set_modified(hour_ago).unwrap();
-        }
-    }
-}
-
 fn faults(report: &Report) -> BTreeSet<(FaultKind, PathBuf)> {
     report.first_faults.iter().map(|fault| (fault.kind, fault.place.clone().into())).collect()
 }
@@ -167,7 +155,7 @@ fn each_bad_file_is_reported_by_its_path_and_the_others_are_copied() {
     assert_eq!(hot.held().0, 40 - 5);
 
     // The next run finds what was mended meanwhile, and still knows of the rest, though nothing was added.
-    settle(&tree);
+    tree.settle();
     fs::write(path(0), blocks[0].data()).unwrap();
     let again = copy_all(&tree.root(), &hot);
     let left: BTreeSet<_> = expected.into_iter().filter(|fault| fault.1 != path(0)).collect();
@@ -193,7 +181,7 @@ fn a_later_run_lists_only_directories_in_which_something_was_added() {
     assert_eq!((first.blocks, first.shards_skipped), (200, 0));
     // What was just written is not taken for settled.
     assert_eq!(copy_all(&tree.root(), &hot).shards_skipped, 0);
-    settle(&tree);
+    tree.settle();
     copy_all(&tree.root(), &hot);
     let idle = copy_all(&tree.root(), &hot);
     assert_eq!((idle.held, idle.shards_skipped), (0, shards));
