@@ -6,8 +6,7 @@
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use coldfront::Cid;
 use coldfront::kubo::{

@@ -7,6 +7,7 @@ mod run;
 mod show;
 mod status;
 mod units;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ struct Cli {
 enum Verb {
     Plan(plan::Flags),
     Run(run::Flags),
+    Verify(verify::Flags),
     Status(status::Flags),
 }
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Plan(flags) => plan::run(&flags),
         Verb::Run(flags) => run::run(&flags),
+        Verb::Verify(flags) => verify::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };
     match done {

@@ -6,7 +6,7 @@
 //!
 //! - `source`: where blocks come from. `order`: in which order, by disk or by root.
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
-//! - [`carry`]: pins, MFS root, names and keys. `report`, `progress`: what is told of it.
+//! - [`carry`]: pins, MFS root, names and keys. `verify`: whether all of it is right. `report`, `progress`: what is told.
 //! - [`export`]: a hot store as a repository that Kubo opens.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
@@ -21,6 +21,7 @@ mod progress;
 mod report;
 mod run;
 mod source;
+mod verify;
 
 pub use copy::Pace;
 pub use error::MigrateError;
@@ -29,3 +30,4 @@ pub use progress::{Event, Phase, Progress};
 pub use report::{Fault, FaultKind, MAX_FAULTS, Report};
 pub use run::{Job, Root, Select, run};
 pub use source::Source;
+pub use verify::verify;
