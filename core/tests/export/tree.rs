@@ -146,7 +146,8 @@ fn a_block_that_is_missing_or_bad_is_told_and_stops_nothing() {
     assert_eq!((report.counts.written, report.counts.missing, report.counts.bad), (6, 1, 1));
     let mut told: Vec<_> = report.problems.iter().map(|one| one.cid.clone()).collect();
     let mut wanted: Vec<_> = others[1..].iter().map(|block| block.cid().to_string()).collect();
-    (told.sort(), wanted.sort());
+    told.sort();
+    wanted.sort();
     assert_eq!(told, wanted);
     let good = [&good[..], &others[..1]].concat();
     assert_eq!(blocks_of(&to), expected(&good));
