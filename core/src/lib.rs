@@ -15,6 +15,8 @@ pub mod kubo;
 pub mod links;
 #[cfg(feature = "migrate")]
 pub mod migrate;
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
