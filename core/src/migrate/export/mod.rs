@@ -37,6 +37,7 @@ use flatfs::FlatFsWriter;
 use leveldb::LevelDbWriter;
 use place::{Found, Mark, Place};
 
+use super::carry;
 use crate::block::Cid;
 use crate::pin::{PinError, PinIndex};
 use crate::store::BlockSource;
@@ -54,6 +55,15 @@ pub struct Carried {
     pub keys: Vec<(String, Vec<u8>)>,
     /// Records that were published under own names: binary peer ID, and the record.
     pub names: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Carried {
+    /// What was carried over into a store. Keys and names are few; they are read whole.
+    pub fn of(pins: &PinIndex) -> Result<Carried, ExportError> {
+        let carry::Carried { config, config_version, keys, names } = carry::carried(pins.hot())?;
+        let files_root = pins.root(carry::MFS_ROOT)?;
+        Ok(Carried { config, config_version, files_root, keys, names })
+    }
 }
 
 /// How an export is made.

@@ -20,6 +20,7 @@ mod folder;
 mod lease;
 mod options;
 mod payload;
+mod records;
 mod scan;
 mod schema;
 mod sweep;
@@ -34,6 +35,7 @@ pub use error::{EngineError, HotError};
 pub use lease::Lease;
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use records::{Change, Record, Records};
 pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
