@@ -2,10 +2,13 @@
 //!
 //! Owns flags and exit codes; each verb has a file. Nothing that a test of the library would want to call.
 
+mod export;
+mod pins;
 mod plan;
 mod run;
 mod show;
 mod status;
+mod store;
 mod units;
 
 use std::process::ExitCode;
@@ -29,6 +32,8 @@ struct Cli {
 enum Verb {
     Plan(plan::Flags),
     Run(run::Flags),
+    Export(Box<export::Flags>),
+    Pins(pins::Flags),
     Status(status::Flags),
 }
 
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Plan(flags) => plan::run(&flags),
         Verb::Run(flags) => run::run(&flags),
+        Verb::Export(flags) => export::run(&flags),
+        Verb::Pins(flags) => pins::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };
     match done {

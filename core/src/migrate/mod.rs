@@ -8,6 +8,7 @@
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
 //! - [`carry`]: pins, MFS root, names and keys. `report`, `progress`: what is told of it.
 //! - [`export`]: the way back, a hot store as a repository that Kubo opens.
+//! - [`pins`]: pin sets without their blocks.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
 pub mod carry;
@@ -17,6 +18,7 @@ pub mod export;
 mod mark;
 mod order;
 pub mod pin_lists;
+pub mod pins;
 mod progress;
 mod report;
 mod run;

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use coldfront::kubo::{Repository, RepositoryOptions};
+use coldfront::migrate::Event;
 use coldfront::migrate::export::cars::{CarExportError, car_path, write_car};
 use coldfront::migrate::export::{Carried, ExportError, ExportOptions, ShardFn, export};
 use coldfront::pin::{NewPin, PinIndex, PinMode};
@@ -250,8 +251,9 @@ fn an_export_that_was_stopped_goes_on_where_it_was() {
     let pins = PinIndex::new(&hot, Vec::new());
     let options = ExportOptions::new(&to);
     let mut told = Vec::new();
-    let stopped = export(&pins, &[], &carried(), &options, &mut |progress| {
-        told.push(progress.counts.written);
+    let stopped = export(&pins, &[], &carried(), &options, &mut |event| {
+        let Event::Progress(progress) = event else { panic!() };
+        told.push(progress.blocks);
         ControlFlow::Break(())
     });
     assert!(matches!(stopped, Err(ExportError::Stopped)));

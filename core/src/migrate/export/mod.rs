@@ -38,6 +38,7 @@ use leveldb::LevelDbWriter;
 use place::{Found, Mark, Place};
 
 use super::carry;
+use super::progress::Event;
 use crate::block::Cid;
 use crate::pin::{PinError, PinIndex};
 use crate::store::BlockSource;
@@ -91,16 +92,6 @@ impl ExportOptions {
     }
 }
 
-/// How far an export has come.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ExportProgress {
-    /// Blocks so far, those of interrupted runs included.
-    pub counts: Counts,
-    /// The number of the next block.
-    pub next: u64,
-}
-
 /// Writes what a store holds as a repository of Kubo.
 ///
 /// Every block is hashed on its way; one that is bad or missing is reported and stops nothing. Interrupted at any moment, the
@@ -114,14 +105,14 @@ pub fn export(
     below: &[Arc<dyn BlockSource>],
     carried: &Carried,
     options: &ExportOptions,
-    progress: &mut dyn FnMut(&ExportProgress) -> ControlFlow<()>,
+    watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<ExportReport, ExportError> {
     let (place, mut mark) = begin(pins, options)?;
     // Found out before the days of work, not after.
     let config = config(&place, carried)?;
     let tree = FlatFsWriter::open(&place.at("blocks"), place.shards())?;
     let sources = Sources { hot: pins.hot(), below };
-    blocks::write(&sources, &place, &tree, &mut mark, options, progress)?;
+    blocks::write(&sources, &place, &tree, &mut mark, options, watch)?;
     tree.finish(mark.usage)?;
 
     let mut report = ExportReport { next: mark.next, ..ExportReport::default() };
