@@ -13,8 +13,10 @@ pub mod gc;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;
-#[cfg(feature = "hot")]
+#[cfg(feature = "migrate")]
 pub mod migrate;
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;
