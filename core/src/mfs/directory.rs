@@ -49,7 +49,8 @@ impl Directory {
         Ok(match data.data_type {
             DataType::HamtShard => Some(Directory::Sharded(Shard::parse(cid, &block)?)),
             DataType::Directory => {
-                let links = pb.links().map(|link| Link::of(cid, &link)).collect::<Result<_, _>>()?;
+                let links =
+                    pb.links().map(|link| Link::of(cid, &link)).collect::<Result<_, _>>()?;
                 let (format, message) = (CidFormat::of(cid), message.to_vec());
                 Some(Directory::Basic(Basic { format, links, message }))
             }
@@ -297,11 +298,8 @@ fn shrinks(
     }
     let slack = if new.is_none() { COUNTED_PREFIX as u64 } else { 0 };
     let bound = options.threshold.saturating_add(gone + slack).saturating_sub(coming);
-    let message = UnixFsData {
-        mode: root.mode,
-        mtime: root.mtime,
-        ..UnixFsData::new(DataType::Directory)
-    };
+    let message =
+        UnixFsData { mode: root.mode, mtime: root.mtime, ..UnixFsData::new(DataType::Directory) };
     let mut size = message_len(options, message.encode([]).len());
     root.each(blocks, 0, &mut |link| {
         size = size.saturating_add(estimate(options, link));

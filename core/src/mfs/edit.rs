@@ -107,17 +107,17 @@ impl<'s> Edit<'s> {
 
     fn set(&mut self, above: &[String], name: &str, child: Child) -> Result<(), MfsError> {
         let options = &self.options.directories;
-        self.change(above, |directory, blocks| directory.set(blocks, options, name.as_bytes(), child))
+        self.change(above, |directory, blocks| {
+            directory.set(blocks, options, name.as_bytes(), child)
+        })
     }
 
     /// Puts an entry where none is.
     fn add(&mut self, above: &[String], name: &str, child: Child) -> Result<(), MfsError> {
         let options = &self.options.directories;
-        self.change(above, |directory, blocks| {
-            match directory.find(blocks, name.as_bytes())? {
-                Some(_) => Err(MfsError::EntryExists),
-                None => directory.set(blocks, options, name.as_bytes(), child),
-            }
+        self.change(above, |directory, blocks| match directory.find(blocks, name.as_bytes())? {
+            Some(_) => Err(MfsError::EntryExists),
+            None => directory.set(blocks, options, name.as_bytes(), child),
         })
     }
 
@@ -340,7 +340,8 @@ impl<'s> Edit<'s> {
     ) -> Result<(), MfsError> {
         let file = match self.find(path.names())? {
             Place::Directory(cid) => {
-                return self.change(path.names(), |directory, _| directory.set_attributes(&cid, change));
+                return self
+                    .change(path.names(), |directory, _| directory.set_attributes(&cid, change));
             }
             Place::File(cid) => Draft::load(&self.blocks, &cid)?,
         };

@@ -114,7 +114,9 @@ pub enum MfsError {
     #[error("the directory has no room for {0:?}: its hash is that of another name")]
     SameHash(String),
     /// A directory that would be longer than any block may be.
-    #[error("the directory would make a block of {0} bytes, more than a block may have; let directories be sharded")]
+    #[error(
+        "the directory would make a block of {0} bytes, more than a block may have; let directories be sharded"
+    )]
     DirectoryTooLarge(usize),
     /// Nodes hang deeper than any writer makes them.
     #[error("block {0} hangs more than {max} levels deep in its file", max = super::file::MAX_DEPTH)]

@@ -201,7 +201,8 @@ impl<'b, 's> Modifier<'b, 's> {
             let rest = data.get(taken..).unwrap_or_default();
             if end > at && !rest.is_empty() {
                 let child = self.child(&link.child.cid, depth)?;
-                let (child, here) = self.overwrite(child, at.saturating_sub(start), rest, depth + 1)?;
+                let (child, here) =
+                    self.overwrite(child, at.saturating_sub(start), rest, depth + 1)?;
                 link.child.cid = child.store(self.blocks)?.cid;
                 taken += here;
                 at = end;
@@ -275,13 +276,8 @@ impl<'b, 's> Modifier<'b, 's> {
         let mut chunks = chunker.split(content);
         let next = chunks.next().transpose().map_err(MfsError::Content)?;
         let feed = Feed { chunks, next, last: None };
-        let mut appending = Appending {
-            blocks: self.blocks,
-            format: self.format,
-            raw_leaves,
-            now: self.now,
-            feed,
-        };
+        let mut appending =
+            Appending { blocks: self.blocks, format: self.format, raw_leaves, now: self.now, feed };
         self.node = Draft::Pb(appending.append(base)?);
         self.node.store(self.blocks)?;
         Ok(())

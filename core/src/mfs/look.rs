@@ -114,9 +114,8 @@ pub(super) fn list(
 ) -> Result<(), MfsError> {
     let directory = Directory::load(blocks, cid)?;
     let directory = directory.ok_or_else(|| MfsError::NotADirectory(cid.to_string()))?;
-    directory.each(blocks, &mut |link| {
-        each(Listed { name: link.name.clone(), cid: link.child.cid })
-    })
+    directory
+        .each(blocks, &mut |link| each(Listed { name: link.name.clone(), cid: link.child.cid }))
 }
 
 /// Counts what is here of a DAG. Reads every block of it that may have links.

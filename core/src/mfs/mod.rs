@@ -242,11 +242,7 @@ impl Mfs {
 
     /// Shows the entries of a directory, in its own order, as long as `each` says so; of a file itself.
     /// Memory: one shard a level, whatever the number of entries.
-    pub fn list(
-        &self,
-        path: &str,
-        each: &mut dyn FnMut(Listed) -> bool,
-    ) -> Result<(), MfsError> {
+    pub fn list(&self, path: &str, each: &mut dyn FnMut(Listed) -> bool) -> Result<(), MfsError> {
         let path = MfsPath::parse(path)?;
         let view = self.view();
         match (view.find(path.names())?, path.split()) {

@@ -59,4 +59,3 @@ impl RootStore for MemoryRoot {
         self.blocks.clone()
     }
 }
-

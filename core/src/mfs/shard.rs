@@ -219,11 +219,7 @@ impl Shard {
     }
 
     /// The slot of a number, with the shard below it opened.
-    fn open_at(
-        &mut self,
-        blocks: &Blocks<'_>,
-        number: u32,
-    ) -> Result<Option<&mut Slot>, MfsError> {
+    fn open_at(&mut self, blocks: &Blocks<'_>, number: u32) -> Result<Option<&mut Slot>, MfsError> {
         let at = self.slots.binary_search_by_key(&number, |(taken, _)| *taken);
         let Some((_, slot)) = at.ok().and_then(|at| self.slots.get_mut(at)) else {
             return Ok(None);

@@ -125,7 +125,8 @@ impl<'a> Shard<'a> {
     /// The numbers of the taken slots, in the order of [`Shard::entries`].
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<'a> {
         let bytes = self.bitfield.iter().rev().enumerate();
-        let bits = bytes.flat_map(|(at, byte)| (0..8).map(move |bit| (at as u32 * 8 + bit, byte >> bit & 1)));
+        let bits = bytes
+            .flat_map(|(at, byte)| (0..8).map(move |bit| (at as u32 * 8 + bit, byte >> bit & 1)));
         bits.filter(|(_, taken)| *taken == 1).map(|(number, _)| number)
     }
 

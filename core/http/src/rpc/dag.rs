@@ -11,7 +11,7 @@ use coldfront::walk::{Repeats, walk};
 use coldfront::{Block, BlockStore, Cid, ReadError};
 use serde::Serialize;
 
-use super::block::{ALLOW_BIG, TOO_BIG, SOFT_LIMIT, codec, read_block};
+use super::block::{ALLOW_BIG, SOFT_LIMIT, TOO_BIG, codec, read_block};
 use super::call::Call;
 use super::dag_path;
 use super::error::Failed;
@@ -71,10 +71,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         args: &[Arg::text("root", "The root").stdin()],
-        options: &[
-            PROGRESS,
-            Opt::flag(&["local-only"], "Leave out what is missing"),
-        ],
+        options: &[PROGRESS, Opt::flag(&["local-only"], "Leave out what is missing")],
         output: "bytes",
         class: Class::Stream,
         ..Command::new("dag/export", "A DAG as a CAR of version 1", export)
@@ -149,15 +146,17 @@ fn get(call: &mut Call) -> Result<(), Failed> {
     let path = call.path(&call.arg(0).to_owned())?;
     let end = dag_path::resolve(call.repo(), &path)?;
     let block = call.repo().block(&end.cid)?.ok_or_else(|| Failed::not_found(&end.cid))?;
-    let bytes = if end.rest.is_empty() && output == end.cid.codec() && matches!(output, DAG_CBOR | DAG_JSON) {
+    let bytes = if end.rest.is_empty()
+        && output == end.cid.codec()
+        && matches!(output, DAG_CBOR | DAG_JSON)
+    {
         block.into_data()
     } else {
         let node = ipld::decode(end.cid.codec(), block.data())?;
         let mut at = &node;
         for name in &end.rest {
-            at = ipld::step(at, name).ok_or_else(|| {
-                Failed::new(format!("no link named {name:?} under {}", end.cid))
-            })?;
+            at = ipld::step(at, name)
+                .ok_or_else(|| Failed::new(format!("no link named {name:?} under {}", end.cid)))?;
         }
         ipld::encode_as(output, at)?.into()
     };
@@ -252,7 +251,9 @@ fn import(call: &mut Call) -> Result<(), Failed> {
         let imported = car::import(&mut parts, &store).map_err(import_failed)?;
         counts.block_count += imported.blocks;
         counts.block_bytes_count += imported.bytes;
-        roots.extend(imported.roots.into_iter().filter(|root| !roots.contains(root)).collect::<Vec<_>>());
+        roots.extend(
+            imported.roots.into_iter().filter(|root| !roots.contains(root)).collect::<Vec<_>>(),
+        );
         call.check()?;
     }
     if pin {
@@ -392,14 +393,21 @@ fn stat(call: &mut Call) -> Result<(), Failed> {
     let progress = call.options.bool("progress").unwrap_or(true);
     let (cids, repo) = (call.cids()?, call.repo().clone());
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
-    let mut summary =
-        Summary { unique_blocks: 0, total_size: 0, shared_size: 0, ratio: None, dag_stats: Vec::new() };
+    let mut summary = Summary {
+        unique_blocks: 0,
+        total_size: 0,
+        shared_size: 0,
+        ratio: None,
+        dag_stats: Vec::new(),
+    };
     let mut all = 0u64;
     for path in call.args.clone() {
         let path = call.path(&path)?;
         let end = dag_path::resolve(&repo, &path)?;
         if !end.rest.is_empty() {
-            return Err(Failed::new("cannot return size for anything other than a DAG with a root CID"));
+            return Err(Failed::new(
+                "cannot return size for anything other than a DAG with a root CID",
+            ));
         }
         let mut this = DagStat { cid: cids.show(&end.cid), size: 0, num_blocks: 0 };
         let failed = |error: ReadError| match &error {

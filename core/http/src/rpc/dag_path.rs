@@ -71,7 +71,9 @@ fn through_directories(
         path = path.join(name);
         let end = match repo.resolve_block(&path) {
             Ok(found) => *found.node.cid(),
-            Err(ReadError::NoLink { name, .. }) if at == 0 && matches!(name.as_str(), "Data" | "Links") => {
+            Err(ReadError::NoLink { name, .. })
+                if at == 0 && matches!(name.as_str(), "Data" | "Links") =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),

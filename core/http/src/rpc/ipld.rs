@@ -24,7 +24,9 @@ pub(crate) fn decode(codec: u64, data: &[u8]) -> Result<Ipld, Failed> {
             .map_err(|error| Failed::new(format!("invalid dag-cbor: {error}"))),
         DAG_JSON | JSON => serde_ipld_dagjson::from_slice(data)
             .map_err(|error| Failed::new(format!("invalid dag-json: {error}"))),
-        other => Err(Failed::new(format!("no decoder registered for multicodec code {other} (0x{other:x})"))),
+        other => Err(Failed::new(format!(
+            "no decoder registered for multicodec code {other} (0x{other:x})"
+        ))),
     }
 }
 
@@ -38,12 +40,15 @@ pub(crate) fn encode_as(codec: u64, node: &Ipld) -> Result<Vec<u8>, Failed> {
             .map_err(|error| Failed::new(format!("not to be written as dag-cbor: {error}"))),
         (DAG_JSON | JSON, node) => serde_ipld_dagjson::to_vec(node)
             .map_err(|error| Failed::new(format!("not to be written as dag-json: {error}"))),
-        (other, _) => Err(Failed::new(format!("no encoder registered for multicodec code {other} (0x{other:x})"))),
+        (other, _) => Err(Failed::new(format!(
+            "no encoder registered for multicodec code {other} (0x{other:x})"
+        ))),
     }
 }
 
 fn dag_pb(data: &[u8]) -> Result<Ipld, Failed> {
-    let node = PbNode::parse(data).map_err(|error| Failed::new(format!("invalid dag-pb: {error}")))?;
+    let node =
+        PbNode::parse(data).map_err(|error| Failed::new(format!("invalid dag-pb: {error}")))?;
     let mut links = Vec::new();
     for link in node.links() {
         let cid = ipld_core::cid::Cid::try_from(link.cid)
@@ -97,15 +102,17 @@ fn to_dag_pb(node: &Ipld) -> Result<Vec<u8>, Failed> {
         };
         let tsize = match link.get("Tsize") {
             None => None,
-            Some(Ipld::Integer(size)) => {
-                Some(u64::try_from(*size).map_err(|_| wrong("the Tsize of a link is out of range"))?)
-            }
+            Some(Ipld::Integer(size)) => Some(
+                u64::try_from(*size).map_err(|_| wrong("the Tsize of a link is out of range"))?,
+            ),
             Some(_) => return Err(wrong("the Tsize of a link is not a number")),
         };
         links.push(LinkOf { cid: cid.to_bytes(), name, tsize });
     }
     // The specification has links sorted by name; those of one name stay in their order.
-    links.sort_by(|a, b| a.name.as_deref().unwrap_or_default().cmp(b.name.as_deref().unwrap_or_default()));
+    links.sort_by(|a, b| {
+        a.name.as_deref().unwrap_or_default().cmp(b.name.as_deref().unwrap_or_default())
+    });
     let links = links.iter().map(|link| PbLink {
         cid: &link.cid,
         name: link.name.as_deref().map(str::as_bytes),

@@ -40,10 +40,16 @@ pub(super) const COMMANDS: &[Command] = &[
         output: r#"{"Pins":[…]}"#,
         effect: Effect::Removes,
         class: Class::Stream,
-        ..Command::new("pin/rm", "Keep content no longer; a collection removes what nothing keeps", rm)
+        ..Command::new(
+            "pin/rm",
+            "Keep content no longer; a collection removes what nothing keeps",
+            rm,
+        )
     },
     Command {
-        args: &[Arg::text("ipfs-path", "What to look for; all pins where none is given").optional().many()],
+        args: &[Arg::text("ipfs-path", "What to look for; all pins where none is given")
+            .optional()
+            .many()],
         options: &[
             Opt::text(&["type", "t"], "direct, indirect, recursive or all").or("all"),
             Opt::flag(&["quiet", "q"], "Used by clients"),
@@ -352,7 +358,9 @@ fn verify(call: &mut Call) -> Result<(), Failed> {
     let cids = call.cids()?;
     let verbose = call.options.flag("verbose");
     if verbose && call.options.flag("quiet") {
-        return Err(Failed::new("the --verbose and --quiet options can not be used at the same time"));
+        return Err(Failed::new(
+            "the --verbose and --quiet options can not be used at the same time",
+        ));
     }
     for pin in daemon.pins()?.list(Some(PinMode::Recursive)) {
         let cid = pin?.cid;
