@@ -202,7 +202,7 @@ async fn serve_until_signal(
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
     let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
-    let rpc = Rpc::new(daemon.clone(), limits.clone());
+    let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
     let (stop, at_once) = signals.apart();

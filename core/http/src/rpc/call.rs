@@ -102,6 +102,12 @@ impl Call {
         self.out.value(value)
     }
 
+    /// Emits a piece of the only value, in JSON.
+    pub(crate) fn once_piece(&mut self, json: Bytes) -> Result<(), Failed> {
+        self.out.begin(Form::Once)?;
+        self.out.bytes(json)
+    }
+
     /// Begins an answer of bytes.
     pub(crate) fn begin_bytes(
         &mut self,

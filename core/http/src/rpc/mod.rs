@@ -15,21 +15,40 @@ mod add;
 mod args;
 mod block;
 mod call;
+mod calls;
 mod cat;
 mod cid_text;
+mod commands;
+mod config;
 mod daemon;
+mod dag;
 mod dag_path;
+mod diag;
 mod error;
+mod get;
 mod id;
+mod ipld;
 mod json;
+mod ls;
 mod multihash;
 mod multipart;
+mod off;
+mod pin;
+mod refs;
+mod repo;
+mod resolve;
 mod response;
 mod security;
+mod settings;
+mod stats;
+mod swarm;
 mod table;
+mod tar;
+mod time;
 pub(crate) mod trailers;
 mod upload;
 mod version;
+mod where_is;
 
 use std::sync::Arc;
 
@@ -40,8 +59,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use daemon::{Daemon, Identity};
+pub use daemon::{Daemon, FreeSpace, Identity, Storage};
 pub(crate) use response::Emitted;
+pub use settings::{Save, Settings};
 
 use crate::body::{Body, FileBody, Part};
 use crate::bridge::Bridge;
@@ -74,11 +94,11 @@ pub struct Rpc {
 
 impl Rpc {
     /// The API of a node. Opens nothing and listens to nothing.
-    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Arc<Self> {
+    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Self {
         let RpcLimits { quick_calls, stream_calls, upload_calls, waiting_calls, .. } = limits.rpc;
         let bridge = |threads| Arc::new(Bridge::new(daemon.repo().clone(), threads, waiting_calls));
         let kib = limits.rpc.body_bytes / 1024;
-        Arc::new(Rpc {
+        Rpc {
             quick: bridge(quick_calls),
             stream: bridge(stream_calls),
             upload: bridge(upload_calls),
@@ -88,7 +108,7 @@ impl Rpc {
             policy: security::Policy::default(),
             daemon,
             limits,
-        })
+        }
     }
 
     /// The node below.
@@ -127,6 +147,7 @@ impl Rpc {
             })?),
         };
         let (body, drained) = self.body(command, request.into_body())?;
+        let record = self.daemon.calls().begin(command.name, &parsed.args, &parsed.options);
         let cancel = Cancel::default();
         let (sender, events) = mpsc::channel(EVENTS);
         let deadline = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
@@ -157,7 +178,7 @@ impl Rpc {
                 Body::file(FileBody::new(stream.clone(), buffers.clone(), ahead, parts))
             }),
             cancel: CancelOnDrop(cancel),
-            kept: vec![Box::new(job)],
+            kept: vec![Box::new(job), Box::new(record)],
         })
     }
 
