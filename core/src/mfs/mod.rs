@@ -47,7 +47,7 @@ use path::MfsPath;
 pub use error::MfsError;
 pub use look::{Kind, Listed, Locality, Stat};
 pub use node::CidFormat;
-pub use root::{MemoryRoot, RootError, RootStore};
+pub use root::{HotRoot, MemoryRoot, ROOT_NAME, RootError, RootStore};
 
 /// Changes that may wait for a flush. The next one flushes by itself, where Kubo refuses it: as many as its
 /// `Internal.MFSNoFlushLimit`.

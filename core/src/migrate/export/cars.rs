@@ -86,7 +86,8 @@ fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File
         }
     };
     for block in walk(&[*root], Repeats::default(), &mut fetch) {
-        let block = block.map_err(|source| CarExportError::Incomplete { root: Box::new(*root), source })?;
+        let block =
+            block.map_err(|source| CarExportError::Incomplete { root: Box::new(*root), source })?;
         out.put(&block).map_err(car)?;
     }
     let out = out.finish().map_err(car)?;
