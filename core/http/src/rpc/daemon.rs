@@ -3,9 +3,11 @@
 //! Owns what commands share: the repository, the hot store with its pins where there is one, who the node says it is, and the
 //! wish to end. Must not know HTTP.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cid::multibase::{Base, encode};
+use coldfront::mfs::{HotRoot, Mfs, MfsOptions};
 use coldfront::pin::PinIndex;
 use coldfront::store::hot::HotStore;
 use coldfront::{ContentPath, Repo, parse_cid};
@@ -48,6 +50,8 @@ pub struct Daemon {
     addresses: Vec<String>,
     began: SystemTime,
     ending: watch::Sender<bool>,
+    /// The file system, once somebody asked for it.
+    files: Mutex<Option<Mfs>>,
 }
 
 impl Daemon {
@@ -55,7 +59,7 @@ impl Daemon {
     pub fn new(repo: Repo, identity: Identity) -> Daemon {
         let (ending, _) = watch::channel(false);
         let began = SystemTime::now();
-        Daemon { repo, identity, addresses: Vec::new(), began, ending }
+        Daemon { repo, identity, addresses: Vec::new(), began, ending, files: Mutex::new(None) }
     }
 
     /// The same node with the multiaddrs at which it can be reached, each with the peer ID at its end.
@@ -89,6 +93,17 @@ impl Daemon {
     /// The pins, for a command that cannot do without.
     pub(crate) fn pins(&self) -> Result<&PinIndex, Failed> {
         self.repo.pins().ok_or_else(|| Failed::new(READ_ONLY))
+    }
+
+    /// The file system whose root the hot store keeps. Opened by the first who asks.
+    pub(crate) fn files(&self) -> Result<Mfs, Failed> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*files {
+            return Ok(files.clone());
+        }
+        let roots = HotRoot::of(&self.repo).ok_or_else(|| Failed::new(READ_ONLY))?;
+        let opened = Mfs::open(self.repo.clone(), Arc::new(roots), MfsOptions::default())?;
+        Ok(files.insert(opened).clone())
     }
 
     /// Asks the process to end.

@@ -20,6 +20,7 @@ mod cid_text;
 mod daemon;
 mod dag_path;
 mod error;
+mod files;
 mod id;
 mod json;
 mod multihash;

@@ -201,6 +201,7 @@ const GROUPS: &[&[Command]] = &[
     super::add::COMMANDS,
     super::block::COMMANDS,
     super::cat::COMMANDS,
+    super::files::COMMANDS,
     super::id::COMMANDS,
     super::version::COMMANDS,
 ];
