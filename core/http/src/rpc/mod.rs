@@ -25,6 +25,7 @@ mod dag;
 mod dag_path;
 mod diag;
 mod error;
+mod files;
 mod get;
 mod id;
 mod ipld;
