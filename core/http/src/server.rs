@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::body::Body;
 use crate::connection::Timed;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::rpc::Rpc;
+use crate::rpc::trailers::AskTrailers;
 use crate::send_file::{SendFile, StandIn};
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
@@ -50,10 +53,35 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let limits = gateway.limits().clone();
+    let stand_in = StandIn::new();
+    accept(listener, &limits, stop, |stream, stopped, place| {
+        connection(stream, gateway.clone(), stand_in.clone(), stopped, place)
+    })
+    .await
+}
+
+/// Serves the RPC API on a listener, with the same end.
+pub async fn serve_rpc(
+    listener: TcpListener,
+    rpc: Arc<Rpc>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let limits = rpc.limits().clone();
+    accept(listener, &limits, stop, |stream, stopped, place| {
+        rpc_connection(stream, rpc.clone(), stopped, place)
+    })
+    .await
+}
+
+async fn accept<C: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    limits: &Limits,
+    stop: impl Future<Output = ()>,
+    serve: impl Fn(TcpStream, watch::Receiver<bool>, OwnedSemaphorePermit) -> C,
+) -> io::Result<()> {
     spare_loopback_pacing(&listener);
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
-    let stand_in = StandIn::new();
     let (stopping, stopped) = watch::channel(false);
     let mut connections = tokio::task::JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -69,9 +97,7 @@ pub async fn serve(
         };
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let gateway = gateway.clone();
-                let (stand_in, stopped) = (stand_in.clone(), stopped.clone());
-                connections.spawn(connection(stream, gateway, stand_in, stopped, place));
+                connections.spawn(serve(stream, stopped.clone(), place));
             }
             Err(_) => turn_away(stream, &turned_away),
         }
@@ -123,7 +149,43 @@ async fn connection(
             Ok::<_, Infallible>(response.map(|body| body.sending(pieces).marked(mark)))
         }
     });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped)
+        .await;
+}
+
+async fn rpc_connection(
+    stream: TcpStream,
+    rpc: Arc<Rpc>,
+    mut stopped: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    let _ = stream.set_nodelay(true);
+    let limits = rpc.limits();
+    let stream = Timed::new(AskTrailers::new(stream), limits);
+    let busy = stream.busy();
+    let mut builder = builder(limits);
+    // Kubo spells its headers so, and some scripts look for them.
+    builder.max_header_size(limits.rpc.head_bytes).title_case_headers(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (rpc, mark) = (rpc.clone(), busy.begin());
+        async move {
+            let response: Response<Body> = rpc.handle(request).await;
+            Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
+        }
+    });
+    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped)
+        .await;
+}
+
+/// Serves a connection to its end; when the server stops, no new requests are taken from it.
+async fn run<I, S>(
+    mut connection: Pin<&mut http1::Connection<I, S>>,
+    stopped: &mut watch::Receiver<bool>,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = async { drop(stopped.wait_for(|stop| *stop).await) } => {
