@@ -476,7 +476,11 @@ impl Adding<'_> {
                 .iter()
                 .map(|(cid, _)| NewPin { name: name.clone(), ..NewPin::new(*cid) })
                 .collect();
-            self.call.daemon.pins()?.add_all(&pins)?;
+            let cids: Vec<Cid> = roots.iter().map(|(cid, _)| *cid).collect();
+            let daemon = self.call.daemon.clone();
+            self.call.pinning(&cids, || Ok(daemon.pins()?.add_all(&pins)?))?;
+        } else if !self.plan.only_hash {
+            roots.iter().for_each(|(cid, _)| self.call.changed(cid));
         }
         if let Some(to) = self.plan.to_files.clone() {
             return Err(Failed::new(format!("to-files: {to}: MFS is not served here yet")));

@@ -142,8 +142,10 @@ fn put(call: &mut Call) -> Result<(), Failed> {
             store.put(&[Block::verified(cid, data)?])?;
         }
         if pin {
-            daemon.pins()?.add(&coldfront::pin::NewPin::new(cid))?;
+            let new = coldfront::pin::NewPin::new(cid);
+            call.pinning(&[cid], || Ok(daemon.pins()?.add(&new)?))?;
         } else {
+            call.changed(&cid);
             store.sync()?;
         }
         call.emit(&BlockStat { key: cids.show(&cid), size })?;
