@@ -13,7 +13,9 @@ pub mod gc;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;
-#[cfg(feature = "hot")]
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
+#[cfg(feature = "migrate")]
 pub mod migrate;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;

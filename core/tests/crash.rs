@@ -26,6 +26,9 @@ use coldfront::{Block, BlockSource, BlockStore, Cid};
 const CHILD: &str = "COLDFRONT_CRASH_CHILD";
 const KILLS: &str = "COLDFRONT_KILLS";
 
+/// That of the root that the child keeps for itself.
+const NAME: &str = "mfs";
+
 /// Kills in an ordinary run.
 const FEW: u64 = 40;
 
@@ -117,7 +120,7 @@ fn open(folder: &Path) -> HotStore {
     HotStore::open(&options).unwrap()
 }
 
-/// A short life, told from end to end: three blocks in a row are put, pinned, unpinned and collected.
+/// A short life, told from end to end: three blocks in a row are put, pinned, named, unpinned and collected.
 #[test]
 fn child_that_unpins() {
     let Ok(folder) = std::env::var("COLDFRONT_CRASH_FOLDER") else { return };
@@ -127,7 +130,10 @@ fn child_that_unpins() {
     hot.put(&blocks).unwrap();
     hot.sync().unwrap();
     pins.add(&NewPin::new(*blocks[2].cid())).unwrap();
+    pins.set_root(NAME, Some(blocks[1].cid())).unwrap();
     pins.remove(blocks[2].cid(), true).unwrap();
+    pins.set_root(NAME, Some(blocks[0].cid())).unwrap();
+    pins.set_root(NAME, None).unwrap();
     collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(())).unwrap();
     println!("lived to the end");
 }
@@ -157,6 +163,11 @@ fn a_death_behind_any_write_leaves_a_pin_that_is_whole_or_garbage_that_goes_at_o
             assert_eq!(pins.indirect().count(), 2);
             pins.remove(blocks[2].cid(), true).unwrap();
         }
+        if let Some(root) = pins.root(NAME).unwrap() {
+            let at = blocks.iter().position(|block| *block.cid() == root).unwrap();
+            assert!(blocks[..=at].iter().all(|block| hot.get(block.cid()).unwrap().is_some()));
+            pins.set_root(NAME, None).unwrap();
+        }
         if hot.is_collecting().unwrap() {
             collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(())).unwrap();
         }
@@ -177,6 +188,9 @@ enum Act {
     PinDirect(usize),
     Unpin(usize),
     Update(usize, usize),
+    /// What a program does that keeps a root for itself: puts all of it, then names it.
+    Name(usize),
+    Unname,
     Collect,
     /// A piece of a bulk import, up to the block of that number in it.
     Bulk(usize),
@@ -185,12 +199,14 @@ enum Act {
 impl Act {
     fn random(random: &mut Random) -> Act {
         let any = |random: &mut Random| random.below(LEAVES + NODES);
-        match random.below(20) {
+        match random.below(24) {
             0..=5 => Act::Put(any(random)),
             6..=10 => Act::Pin(any(random)),
             11 => Act::PinDirect(any(random)),
             12..=15 => Act::Unpin(any(random)),
             16 | 17 => Act::Update(any(random), any(random)),
+            18..=20 => Act::Name(any(random)),
+            21 => Act::Unname,
             _ => Act::Collect,
         }
     }
@@ -202,6 +218,8 @@ impl Act {
             Act::PinDirect(n) => format!("direct {n} 0"),
             Act::Unpin(n) => format!("unpin {n} 0"),
             Act::Update(a, b) => format!("update {a} {b}"),
+            Act::Name(n) => format!("name {n} 0"),
+            Act::Unname => "unname 0 0".into(),
             Act::Collect => "collect 0 0".into(),
             Act::Bulk(n) => format!("bulk {n} 0"),
         }
@@ -218,6 +236,8 @@ impl Act {
             "direct" => Act::PinDirect(a),
             "unpin" => Act::Unpin(a),
             "update" => Act::Update(a, b),
+            "name" => Act::Name(a),
+            "unname" => Act::Unname,
             "collect" => Act::Collect,
             "bulk" => Act::Bulk(a),
             other => panic!("{other}"),
@@ -295,6 +315,16 @@ fn interact(world: &World, hot: &HotStore, pins: &PinIndex, act: Act) -> bool {
         }
         Act::Unpin(n) => pins.remove(&cid(n), true).is_ok(),
         Act::Update(a, b) => pins.update(&cid(a), &cid(b), true).is_ok(),
+        Act::Name(n) => {
+            let (hot, below) = (hot.leased(), world.below(&cid(n)));
+            let all: Vec<_> =
+                world.blocks.iter().filter(|b| below.contains(b.cid())).cloned().collect();
+            hot.put(&all).unwrap();
+            hot.put(&world.blocks[n..=n]).unwrap();
+            pins.set_root(NAME, Some(&cid(n))).unwrap();
+            true
+        }
+        Act::Unname => pins.set_root(NAME, None).is_ok(),
         Act::Collect => {
             let options = CollectOptions::default();
             collect(pins, &options, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -331,10 +361,17 @@ fn bulk(world: &World, hot: &HotStore, seed: u64) {
     std::thread::sleep(Duration::from_secs(3600));
 }
 
+/// What keeps blocks: pins, and the root that has a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Roots {
+    pins: BTreeMap<Cid, PinMode>,
+    named: Option<Cid>,
+}
+
 /// What may be in the store: what was told, and one step that was begun.
 #[derive(Debug, Default)]
 struct Model {
-    pins: BTreeMap<Cid, PinMode>,
+    roots: Roots,
     /// Put and acknowledged since the last collection began.
     put: BTreeSet<Cid>,
     begun: Option<Act>,
@@ -367,7 +404,7 @@ impl Model {
             ("refused", _) => self.begun = None,
             (_, act) => {
                 self.begun = None;
-                self.pins = self.after(world, act);
+                self.roots = self.after(world, act);
                 if let Act::Put(n) = act {
                     self.put.extend(world.blocks[n / 4 * 4..n + 1].iter().map(|b| *b.cid()));
                 }
@@ -375,9 +412,9 @@ impl Model {
         }
     }
 
-    fn after(&self, world: &World, act: Act) -> BTreeMap<Cid, PinMode> {
+    fn after(&self, world: &World, act: Act) -> Roots {
         let cid = |n: usize| *world.blocks[n].cid();
-        let mut pins = self.pins.clone();
+        let Roots { mut pins, mut named } = self.roots.clone();
         match act {
             Act::Pin(n) => drop(pins.insert(cid(n), PinMode::Recursive)),
             Act::PinDirect(n) => drop(pins.insert(cid(n), PinMode::Direct)),
@@ -388,14 +425,16 @@ impl Model {
                 }
                 pins.insert(cid(b), PinMode::Recursive);
             }
+            Act::Name(n) => named = Some(cid(n)),
+            Act::Unname => named = None,
             Act::Put(_) | Act::Collect | Act::Bulk(_) => {}
         }
-        pins
+        Roots { pins, named }
     }
 
-    /// The states of the pins that a crash may leave.
-    fn possible(&self, world: &World) -> Vec<BTreeMap<Cid, PinMode>> {
-        let mut all = vec![self.pins.clone()];
+    /// What a crash may leave.
+    fn possible(&self, world: &World) -> Vec<Roots> {
+        let mut all = vec![self.roots.clone()];
         all.extend(self.begun.map(|act| self.after(world, act)));
         if let Some(Act::Update(_, b)) = self.begun {
             // Between its two steps.
@@ -407,11 +446,13 @@ impl Model {
     /// Compares, and takes over what is there.
     fn check(&mut self, world: &World, hot: &HotStore, seed: u64) {
         let pins = PinIndex::new(hot, Vec::new());
-        let found: BTreeMap<_, _> =
-            pins.list(None).map(|pin| pin.unwrap()).map(|pin| (pin.cid, pin.mode)).collect();
+        let found = Roots {
+            pins: pins.list(None).map(Result::unwrap).map(|pin| (pin.cid, pin.mode)).collect(),
+            named: pins.root(NAME).unwrap(),
+        };
         let possible = self.possible(world);
         assert!(possible.contains(&found), "found {found:#?}\nexpected one of {possible:#?}");
-        self.pins = found;
+        self.roots = found;
         let kept = self.kept(world);
         for cid in &kept {
             let block = hot.get(cid).unwrap();
@@ -436,8 +477,11 @@ impl Model {
         }
         assert_eq!(hot.held().0, kept.len() as u64);
         let indirect: BTreeSet<_> = pins.indirect().map(|cid| cid.unwrap()).collect();
-        let below: BTreeSet<_> =
-            kept.into_iter().filter(|cid| !self.pins.contains_key(cid)).collect();
+        let below: BTreeSet<_> = self
+            .pinned(world)
+            .into_iter()
+            .filter(|cid| !self.roots.pins.contains_key(cid))
+            .collect();
         assert_eq!(indirect, below);
         (self.put, self.begun, self.flushed, self.log) = (BTreeSet::new(), None, 0, (0, 0));
     }
@@ -457,10 +501,15 @@ impl Model {
         }
     }
 
-    fn kept(&self, world: &World) -> BTreeSet<Cid> {
-        let below = self.pins.iter().filter(|(_, mode)| **mode == PinMode::Recursive);
+    fn pinned(&self, world: &World) -> BTreeSet<Cid> {
+        let below = self.roots.pins.iter().filter(|(_, mode)| **mode == PinMode::Recursive);
         let below = below.flat_map(|(root, _)| world.below(root));
-        below.chain(self.pins.keys().copied()).collect()
+        below.chain(self.roots.pins.keys().copied()).collect()
+    }
+
+    fn kept(&self, world: &World) -> BTreeSet<Cid> {
+        let below = self.roots.named.iter().flat_map(|root| world.below(root));
+        self.pinned(world).into_iter().chain(below).chain(self.roots.named).collect()
     }
 }
 

@@ -34,6 +34,10 @@ fn node(number: u64, links: &[Cid]) -> Block {
     block(DAG_CBOR, data)
 }
 
+fn cids(blocks: &[Block]) -> Vec<Cid> {
+    blocks.iter().map(|block| *block.cid()).collect()
+}
+
 fn open(folder: &Path) -> HotStore {
     let options = HotOptions { memory: 16 * 1024 * 1024, ..HotOptions::new(folder.join("hot")) };
     HotStore::open(&options).unwrap()
@@ -446,12 +450,120 @@ fn many_pins_in_one_go_are_all_there() {
     assert_eq!(pins.list(Some(PinMode::Direct)).count(), 0);
 }
 
+#[test]
+fn a_named_root_keeps_everything_below_until_the_name_has_another() {
+    let tree = tree();
+    assert_eq!(tree.pins.root("mfs").unwrap(), None);
+    tree.pins.set_root("mfs", Some(&tree.root)).unwrap();
+    assert_eq!(tree.pins.root("mfs").unwrap(), Some(tree.root));
+    assert_eq!(run(&tree.pins).blocks, 0);
+    tree.pins.set_root("mfs", Some(&tree.middle)).unwrap();
+    assert_eq!(tree.pins.root("mfs").unwrap(), Some(tree.middle));
+    assert_eq!(run(&tree.pins).blocks, 1, "the old root alone");
+    tree.pins.set_root("mfs", None).unwrap();
+    assert_eq!(tree.pins.roots().unwrap(), []);
+    assert_eq!(run(&tree.pins).blocks, 2);
+    assert_eq!(tree.hot.held(), (0, 0));
+}
+
+#[test]
+fn a_named_root_is_no_pin_and_says_why_a_block_is_kept() {
+    let tree = tree();
+    tree.pins.set_root("mfs", Some(&tree.root)).unwrap();
+    assert_eq!(listed(&tree.pins), BTreeMap::new());
+    assert_eq!(indirect(&tree.pins), BTreeSet::new());
+    assert_eq!(tree.pins.status(&tree.leaf).unwrap(), PinStatus::NotPinned);
+    assert!(matches!(tree.pins.remove(&tree.root, true), Err(PinError::NotPinned(_))));
+    assert_eq!(tree.pins.why(&tree.middle).unwrap(), Some(vec![tree.root, tree.middle]));
+    // Beside a pin that shares a part with it, that part is indirect, and no more.
+    tree.pins.add(&NewPin::new(tree.middle)).unwrap();
+    assert_eq!(indirect(&tree.pins), BTreeSet::from([tree.leaf]));
+    tree.pins.remove(&tree.middle, true).unwrap();
+    assert_eq!(run(&tree.pins).blocks, 0);
+}
+
+#[test]
+fn two_names_of_one_root_keep_it_as_long_as_either_does() {
+    let tree = tree();
+    tree.pins.set_root("one", Some(&tree.root)).unwrap();
+    tree.pins.set_root("two", Some(&tree.root)).unwrap();
+    tree.pins.set_root("one", None).unwrap();
+    assert_eq!(run(&tree.pins).blocks, 0);
+    tree.pins.set_root("two", Some(&tree.leaf)).unwrap();
+    assert_eq!(run(&tree.pins).blocks, 2);
+}
+
+#[test]
+fn a_named_root_changes_at_the_price_of_the_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let pins = PinIndex::new(&hot, Vec::new());
+    let leaves: Vec<_> = (0..200u32).map(|n| block(RAW, n.to_be_bytes().to_vec())).collect();
+    let folders: Vec<_> =
+        leaves.chunks(10).zip(0..).map(|(some, n)| node(n, &cids(some))).collect();
+    let new_leaf = block(RAW, "new");
+    let new_folder = node(100, &[*new_leaf.cid()]);
+    let old_root = node(101, &cids(&folders));
+    let new_root = node(102, &cids(&[&folders[1..], std::slice::from_ref(&new_folder)].concat()));
+    for some in
+        [&leaves[..], &folders[..], &[new_leaf, new_folder, old_root.clone(), new_root.clone()]]
+    {
+        hot.put(some).unwrap();
+    }
+    pins.set_root("mfs", Some(old_root.cid())).unwrap();
+    let before = pins.blocks_read();
+    pins.set_root("mfs", Some(new_root.cid())).unwrap();
+    // The new root and folder on the way in; the old root and folder on the way out.
+    assert_eq!(pins.blocks_read() - before, 4);
+    assert_eq!(run(&pins).blocks, 12);
+}
+
+#[test]
+fn what_is_nowhere_below_a_named_root_is_left_out_and_found_later() {
+    let tree = tree();
+    let late = block(RAW, "late");
+    let folder = node(5, &[*late.cid(), tree.leaf]);
+    let top = node(6, &[*folder.cid(), tree.root]);
+    tree.hot.put(&[folder.clone(), top.clone()]).unwrap();
+    tree.pins.set_root("mfs", Some(top.cid())).unwrap();
+    assert_eq!(run(&tree.pins).blocks, 0);
+    assert_eq!(missing(tree.pins.add(&NewPin::new(*top.cid()))), *late.cid());
+    assert_eq!(run(&tree.pins).blocks, 0, "a pin that failed takes nothing away");
+    assert_eq!(missing(tree.pins.set_root("mfs", Some(late.cid()))), *late.cid());
+    assert_eq!(tree.pins.root("mfs").unwrap(), Some(*top.cid()));
+    tree.hot.put(std::slice::from_ref(&late)).unwrap();
+    tree.pins.set_root("mfs", Some(top.cid())).unwrap();
+    assert_eq!(run(&tree.pins).blocks, 0, "found by the next call");
+    tree.pins.add(&NewPin::new(*top.cid())).unwrap();
+}
+
+#[test]
+fn a_lack_below_many_paths_is_walked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let pins = PinIndex::new(&hot, Vec::new());
+    // Sixty levels of two nodes, each of which links to both below: 2^60 paths lead to what is missing.
+    let mut below = vec![cid_of(RAW, b"absent")];
+    for level in 0..60 {
+        let both = [node(2 * level, &below), node(2 * level + 1, &below)];
+        hot.put(&both).unwrap();
+        below = cids(&both);
+    }
+    let top = node(1000, &below);
+    hot.put(std::slice::from_ref(&top)).unwrap();
+    pins.set_root("mfs", Some(top.cid())).unwrap();
+    assert_eq!(run(&pins).blocks, 0);
+    pins.set_root("mfs", None).unwrap();
+    assert_eq!(run(&pins).blocks, 121);
+}
+
 /// The index beside a reference that knows everything and walks it all each time.
 struct Model {
     blocks: Vec<Block>,
     links: HashMap<Cid, Vec<Cid>>,
     held: BTreeSet<Cid>,
     pins: BTreeMap<Cid, PinMode>,
+    roots: BTreeMap<&'static str, Cid>,
 }
 
 impl Model {
@@ -473,7 +585,7 @@ impl Model {
             blocks.push(block);
         }
         let held = blocks.iter().map(|block| *block.cid()).collect();
-        Model { blocks, links, held, pins: BTreeMap::new() }
+        Model { blocks, links, held, pins: BTreeMap::new(), roots: BTreeMap::new() }
     }
 
     fn below(&self, root: &Cid) -> BTreeSet<Cid> {
@@ -499,13 +611,24 @@ impl Model {
     }
 
     fn kept(&self) -> BTreeSet<Cid> {
-        self.indirect().into_iter().chain(self.pins.keys().copied()).collect()
+        let named = self.roots.values().copied();
+        let below_named = self.roots.values().flat_map(|root| self.below(root));
+        let all = self.indirect().into_iter().chain(self.pins.keys().copied());
+        all.chain(named).chain(below_named).collect()
     }
 
     fn agrees(&self, hot: &HotStore, pins: &PinIndex) {
         assert_eq!(listed(pins), self.pins);
         let below = self.indirect();
         assert_eq!(indirect(pins), below);
+        let named: BTreeMap<_, _> = pins.roots().unwrap().into_iter().collect();
+        assert!(
+            named
+                .iter()
+                .map(|(name, cid)| (name.as_str(), cid))
+                .eq(self.roots.iter().map(|(name, cid)| (*name, cid)))
+        );
+        let kept = self.kept();
         for block in &self.blocks {
             let cid = block.cid();
             let status = match (self.pins.get(cid), below.contains(cid)) {
@@ -525,7 +648,7 @@ impl Model {
             };
             assert_eq!(told, status, "{cid}");
             assert_eq!(hot.size(cid).unwrap().is_some(), self.held.contains(cid), "{cid}");
-            assert_eq!(pins.why(cid).unwrap().is_some(), status != "none");
+            assert_eq!(pins.why(cid).unwrap().is_some(), kept.contains(cid));
         }
         assert_eq!(hot.held().0, self.held.len() as u64);
     }
@@ -551,9 +674,9 @@ fn the_index_answers_as_a_reference_that_walks_everything() {
         let mut hot = open(folder.path());
         hot.put(&model.blocks).unwrap();
         let mut pins = PinIndex::new(&hot, Vec::new());
-        for _ in 0..60 {
+        for _ in 0..80 {
             let cid = *model.blocks[random.below(40)].cid();
-            match random.below(10) {
+            match random.below(13) {
                 0..=2 => {
                     let done = pins.add(&NewPin::new(cid));
                     assert_eq!(done.is_ok(), model.is_whole(&cid), "{done:?}");
@@ -591,7 +714,17 @@ fn the_index_answers_as_a_reference_that_walks_everything() {
                     run(&pins);
                     model.held = model.kept();
                 }
-                8 => {
+                8..=10 => {
+                    let name = ["mfs", "other"][random.below(2)];
+                    if random.below(4) == 0 {
+                        pins.set_root(name, None).unwrap();
+                        model.roots.remove(name);
+                    } else if model.is_whole(&cid) {
+                        pins.set_root(name, Some(&cid)).unwrap();
+                        model.roots.insert(name, cid);
+                    }
+                }
+                11 => {
                     hot.put(&model.blocks).unwrap();
                     model.held = model.blocks.iter().map(|block| *block.cid()).collect();
                 }

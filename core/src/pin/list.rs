@@ -6,6 +6,7 @@
 
 use std::vec;
 
+use super::why::BelowPins;
 use super::{Pin, PinError, PinIndex, PinMode, shown};
 use crate::block::Cid;
 use crate::store::hot::{EdgeRow, Id, PinKey, Spelling};
@@ -20,7 +21,9 @@ impl PinIndex {
     }
 
     /// Blocks that hang below a recursive pin, as the links to them are spelled, each spelling once. CIDs that
-    /// are pinned themselves are left out. While a pin is being made, blocks below it may be in it.
+    /// are pinned themselves are left out. While a pin is being made, blocks below it may be in it. Streams from the
+    /// index; where a root has a name ([`PinIndex::set_root`]) each block costs a look at its way up besides, since what
+    /// hangs below such roots alone is not pinned.
     pub fn indirect(&self) -> Indirect {
         Indirect {
             pins: self.clone(),
@@ -30,6 +33,7 @@ impl PinIndex {
             child: None,
             told: Vec::new(),
             ready: Vec::new(),
+            below: None,
         }
     }
 }
@@ -54,6 +58,9 @@ impl Pins {
                 self.page = page.into_iter();
                 continue;
             };
+            if key.is_root {
+                continue;
+            }
             let record = self.pins.parse(key, &record)?;
             let cid = self.pins.cid_of(key, &record)?;
             let pin = shown(cid, record);
@@ -89,6 +96,8 @@ pub struct Indirect {
     /// Spellings of the child that were told already: of its codecs and versions, so few.
     told: Vec<Spelling>,
     ready: Vec<Cid>,
+    /// What is known of blocks on the ways up; `None` until it is known whether there are named roots.
+    below: Option<BelowPins>,
 }
 
 impl Indirect {
@@ -113,12 +122,19 @@ impl Indirect {
             self.child = Some(edge.child);
             self.told.clear();
         }
+        let below = match &mut self.below {
+            Some(below) => below,
+            none => none.insert(BelowPins::new(&self.pins)?),
+        };
+        if !below.holds(&self.pins, edge.parent)? {
+            return Ok(());
+        }
         for &spelling in &edge.spellings {
             if self.told.contains(&spelling) {
                 continue;
             }
             self.told.push(spelling);
-            let record = self.pins.record((edge.child, spelling))?;
+            let record = self.pins.record(PinKey::pin(edge.child, spelling))?;
             let is_root = record.is_some_and(|record| record.shown().is_some());
             if !is_root && let Some((_, cid)) = self.pins.hot().named(edge.child, spelling)? {
                 self.ready.push(cid);

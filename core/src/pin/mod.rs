@@ -6,11 +6,13 @@
 //! the Pinning Service, the wire, or how rows are stored. Rules of modes: boxo `pinning/pinner/dspinner/pin.go`.
 //!
 //! - `record`: a pin's bytes. `walk`: from a root to edges. `release`: what an unpin leaves loose.
+//! - `roots`: roots with a name, which are kept and are no pins.
 //! - `list`: pins and indirect pins, streamed. `why`: the way up.
 
 mod list;
 mod record;
 mod release;
+mod roots;
 mod walk;
 mod why;
 
@@ -25,6 +27,7 @@ pub use record::PinMode;
 pub use why::PinStatus;
 
 use record::{Record, State};
+use walk::Absent;
 
 use crate::block::{Block, Cid, MultihashBytes, identity_bytes, verify};
 use crate::error::{ReadError, StoreError};
@@ -212,7 +215,7 @@ impl PinIndex {
             for (pin, since) in some {
                 check_name(&pin.name)?;
                 let entry = edit.archived(&pin.cid, 0, false)?;
-                let key = (entry.id, Spelling::of(&pin.cid));
+                let key = PinKey::pin(entry.id, Spelling::of(&pin.cid));
                 let leaf =
                     pin.mode == PinMode::Direct || crate::links::has_no_links(pin.cid.codec());
                 let state = if leaf { State::Done } else { State::RootOnly };
@@ -246,13 +249,15 @@ impl PinIndex {
     fn next_adopted(&self, skip: Option<&Cid>) -> Result<Option<NewPin>, PinError> {
         let mut after = match skip {
             None => None,
-            Some(cid) => self.hot().entry(cid)?.map(|entry| (entry.id, Spelling::of(cid))),
+            Some(cid) => {
+                self.hot().entry(cid)?.map(|entry| PinKey::pin(entry.id, Spelling::of(cid)))
+            }
         };
         loop {
             let Some(key) = self.hot().unfinished_after(after, 1)?.pop() else { return Ok(None) };
             after = Some(key);
             let Some(record) = self.record(key)? else { continue };
-            if record.state == State::RootOnly {
+            if record.state == State::RootOnly && !key.is_root {
                 let cid = self.cid_of(key, &record)?;
                 return Ok(Some(NewPin { cid, mode: record.mode, name: record.name }));
             }
@@ -274,7 +279,7 @@ impl PinIndex {
     fn remove_record(&self, cid: &Cid, recursive: bool) -> Result<(), PinError> {
         let mut edit = self.hot().edit();
         let Some(entry) = edit.entry(cid)? else { return Err(PinError::NotPinned(*cid)) };
-        let key = (entry.id, Spelling::of(cid));
+        let key = PinKey::pin(entry.id, Spelling::of(cid));
         let record = self.record(key)?;
         match record.as_ref().and_then(Record::shown) {
             None => return Err(PinError::NotPinned(*cid)),
@@ -308,7 +313,7 @@ impl PinIndex {
     /// The pin of a CID as it is spelled. Two look-ups.
     pub fn get(&self, cid: &Cid) -> Result<Option<Pin>, PinError> {
         let Some(entry) = self.hot().entry(cid)? else { return Ok(None) };
-        let record = self.record((entry.id, Spelling::of(cid)))?;
+        let record = self.record(PinKey::pin(entry.id, Spelling::of(cid)))?;
         Ok(record.and_then(|record| shown(*cid, record)))
     }
 
@@ -342,7 +347,7 @@ impl PinIndex {
         check_name(&pin.name)?;
         let _claim = self.hot().claims().wait(&pin.cid);
         let Some((key, serial)) = self.begin(pin)? else { return Ok(()) };
-        match self.walk(&pin.cid, key, serial, progress) {
+        match self.walk(&pin.cid, key, serial, Absent::Fails, progress) {
             Ok(()) => self.finish(&pin.cid, key, serial),
             Err(error) => {
                 self.give_up(key, serial)?;
@@ -358,7 +363,7 @@ impl PinIndex {
         let place = self.look(&pin.cid)?;
         let mut edit = self.hot().edit();
         let entry = self.entry_for(&mut edit, &pin.cid, place)?;
-        let key = (entry.id, Spelling::of(&pin.cid));
+        let key = PinKey::pin(entry.id, Spelling::of(&pin.cid));
         let old = self.record(key)?;
         let shown = old.as_ref().and_then(Record::shown);
         if pin.mode == PinMode::Direct && shown == Some(PinMode::Recursive) {
@@ -405,7 +410,7 @@ impl PinIndex {
                 self.write(&mut edit, key, &direct)?;
             }
         }
-        edit.loosen(key.0)?;
+        edit.loosen(key.id)?;
         edit.commit()?;
         Ok(())
     }
@@ -420,7 +425,7 @@ impl PinIndex {
         let mut edit = self.hot().edit();
         for (pin, place) in pins.iter().zip(places) {
             let entry = self.entry_for(&mut edit, &pin.cid, place)?;
-            let key = (entry.id, Spelling::of(&pin.cid));
+            let key = PinKey::pin(entry.id, Spelling::of(&pin.cid));
             let shown = self.record(key)?.as_ref().and_then(Record::shown);
             if pin.mode == PinMode::Direct && shown == Some(PinMode::Recursive) {
                 return Err(PinError::PinnedRecursively(pin.cid));
@@ -446,7 +451,7 @@ impl PinIndex {
     }
 
     fn cid_of(&self, key: PinKey, record: &Record) -> Result<Cid, PinError> {
-        Ok(key.1.cid(&record.multihash).map_err(|_| self.hot().damaged_pin(key))?)
+        Ok(key.spelling.cid(&record.multihash).map_err(|_| self.hot().damaged_pin(key))?)
     }
 
     pub(crate) fn hot(&self) -> &HotStore {

@@ -21,12 +21,35 @@ pub(super) const MAX_DEPTH: usize = 1 << 18;
 /// root are forgotten, and found again by reading these blocks once more.
 const MAX_IN_MIND: usize = 1 << 18;
 
+/// Blocks that lack something below them and that a walk remembers, 24 bytes each, so as not to walk them once for
+/// each parent. With more, what is missing fails the walk after all.
+const MAX_INCOMPLETE: usize = 1 << 18;
+
+/// What a walk does about a block that is nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It fails: whoever pins is promised everything.
+    Fails,
+    /// It leaves the block out, and whatever hangs below it. What is above is not complete, so that the next walk looks
+    /// again.
+    IsLeftOut,
+}
+
 /// A block on the way down.
 struct Frame {
     id: Id,
     spelling: Spelling,
     /// Its children that are still to be visited; `None` when they are not in mind.
     to_visit: Option<Vec<(Id, Spelling)>>,
+    /// Nothing was left out below it so far.
+    is_whole: bool,
+}
+
+/// The links out of a block.
+struct Children {
+    held: Vec<Child>,
+    /// None was left out.
+    is_whole: bool,
 }
 
 /// A child of a block, with all its links to it.
@@ -44,8 +67,11 @@ struct Walk<'a> {
     root: Cid,
     key: PinKey,
     serial: u64,
+    absent: Absent,
     path: Vec<Frame>,
     on_path: HashSet<(Id, Spelling)>,
+    /// Walked in this walk, and something is missing below.
+    incomplete: HashSet<(Id, Spelling)>,
     in_mind: usize,
     done: u64,
 }
@@ -58,6 +84,7 @@ impl PinIndex {
         root: &Cid,
         key: PinKey,
         serial: u64,
+        absent: Absent,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), PinError> {
         let mut walk = Walk {
@@ -65,18 +92,30 @@ impl PinIndex {
             root: *root,
             key,
             serial,
+            absent,
             path: Vec::new(),
             on_path: HashSet::new(),
+            incomplete: HashSet::new(),
             in_mind: 0,
             done: 0,
         };
-        walk.visit(key)?;
+        walk.visit((key.id, key.spelling))?;
         while walk.step()? {
             if progress(walk.done).is_break() {
                 return Err(PinError::Cancelled(*root));
             }
         }
         Ok(())
+    }
+}
+
+impl Absent {
+    /// `None` for what is nowhere and may be.
+    fn may_be<T>(self, found: Result<T, PinError>) -> Result<Option<T>, PinError> {
+        match found {
+            Err(PinError::Read(ReadError::Missing(_))) if self == Absent::IsLeftOut => Ok(None),
+            found => found.map(Some),
+        }
     }
 }
 
@@ -92,9 +131,11 @@ impl Walk<'_> {
                     self.visit(child)?;
                 }
                 None => {
-                    let (id, codec) = (top.id, top.spelling.codec());
-                    self.commit(|edit| Ok(edit.mark_walked(id, codec, Walked::Complete)?))?;
-                    self.leave();
+                    let (id, codec, is_whole) = (top.id, top.spelling.codec(), top.is_whole);
+                    if is_whole {
+                        self.commit(|edit| Ok(edit.mark_walked(id, codec, Walked::Complete)?))?;
+                    }
+                    self.leave()?;
                 }
             },
         }
@@ -110,6 +151,10 @@ impl Walk<'_> {
         {
             return Ok(());
         }
+        if self.incomplete.contains(&block) {
+            self.lacks_some();
+            return Ok(());
+        }
         if self.path.len() >= MAX_DEPTH {
             return Err(PinError::TooDeep(self.root));
         }
@@ -118,16 +163,32 @@ impl Walk<'_> {
             let cid = self.cid_of(block)?;
             return Err(ReadError::undecodable(&cid, "it lies below itself").into());
         }
-        self.path.push(Frame { id, spelling, to_visit: None });
+        self.path.push(Frame { id, spelling, to_visit: None, is_whole: true });
         Ok(())
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self) -> Result<(), PinError> {
         if let Some(frame) = self.path.pop() {
-            self.on_path.remove(&(frame.id, frame.spelling));
+            let block = (frame.id, frame.spelling);
+            self.on_path.remove(&block);
             self.in_mind -= frame.to_visit.map_or(0, |children| children.len());
+            if !frame.is_whole {
+                if self.incomplete.len() >= MAX_INCOMPLETE {
+                    return Err(ReadError::Missing(self.cid_of(block)?).into());
+                }
+                self.incomplete.insert(block);
+                self.lacks_some();
+            }
         }
         self.done += 1;
+        Ok(())
+    }
+
+    /// Something was left out below the block on top.
+    fn lacks_some(&mut self) {
+        if let Some(top) = self.path.last_mut() {
+            top.is_whole = false;
+        }
     }
 
     fn cid_of(&self, (id, spelling): (Id, Spelling)) -> Result<Cid, PinError> {
@@ -142,12 +203,16 @@ impl Walk<'_> {
         let (id, spelling) = (top.id, top.spelling);
         let cid = self.cid_of((id, spelling))?;
         let block = self.pins.read(&cid)?;
-        let children = self.children(&cid, block.data())?;
+        let Children { held, mut is_whole } = self.children(&cid, block.data())?;
         let mut to_visit = Vec::new();
-        let pins = self.pins;
+        let (pins, absent) = (self.pins, self.absent);
         self.commit(|edit| {
-            for child in &children {
-                let entry = pins.entry_for(edit, &child.cid, child.place)?;
+            for child in &held {
+                let Some(entry) = absent.may_be(pins.entry_for(edit, &child.cid, child.place))?
+                else {
+                    is_whole = false;
+                    continue;
+                };
                 edit.add_edge(entry.id, id, &child.spellings)?;
                 for &below in &child.to_visit {
                     // ORDER: asked under the lock, where the new edge already counts: what is complete
@@ -157,12 +222,15 @@ impl Walk<'_> {
                     }
                 }
             }
-            let walked = if to_visit.is_empty() { Walked::Complete } else { Walked::Expanded };
+            let is_complete = is_whole && to_visit.is_empty();
+            let walked = if is_complete { Walked::Complete } else { Walked::Expanded };
             Ok(edit.mark_walked(id, spelling.codec(), walked)?)
         })?;
+        if !is_whole {
+            self.lacks_some();
+        }
         if to_visit.is_empty() {
-            self.leave();
-            return Ok(());
+            return self.leave();
         }
         self.in_mind += to_visit.len();
         if let Some(top) = self.path.last_mut() {
@@ -184,13 +252,20 @@ impl Walk<'_> {
     }
 
     /// The children of a block, each once, and where they lie. Looks each up; reads none.
-    fn children(&self, cid: &Cid, data: &[u8]) -> Result<Vec<Child>, PinError> {
+    fn children(&self, cid: &Cid, data: &[u8]) -> Result<Children, PinError> {
         let mut by_multihash: HashMap<Box<[u8]>, Vec<Link>> = HashMap::new();
         links::links(cid, data, &mut |link| {
             let key = MultihashBytes::of(&link.cid).as_slice().into();
             by_multihash.entry(key).or_default().push(link);
         })?;
-        by_multihash.into_values().map(|links| self.child(&links)).collect()
+        let mut children = Children { held: Vec::new(), is_whole: true };
+        for links in by_multihash.into_values() {
+            match self.absent.may_be(self.child(&links))? {
+                Some(child) => children.held.push(child),
+                None => children.is_whole = false,
+            }
+        }
+        Ok(children)
     }
 
     fn child(&self, links: &[Link]) -> Result<Child, PinError> {

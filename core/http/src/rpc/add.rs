@@ -477,8 +477,9 @@ impl Adding<'_> {
                 .map(|(cid, _)| NewPin { name: name.clone(), ..NewPin::new(*cid) })
                 .collect();
             let cids: Vec<Cid> = roots.iter().map(|(cid, _)| *cid).collect();
-            let daemon = self.call.daemon.clone();
-            self.call.pinning(&cids, || Ok(daemon.pins()?.add_all(&pins)?))?;
+            let claim = self.call.claim(&cids)?;
+            self.call.daemon.pins()?.add_all(&pins)?;
+            self.call.pinned(&cids, claim)?;
         } else if !self.plan.only_hash {
             roots.iter().for_each(|(cid, _)| self.call.changed(cid));
         }

@@ -21,7 +21,7 @@ use super::json;
 use super::multipart::Parts;
 use super::response::{Cancel, Event, Form};
 use super::table::Command;
-use super::tokens::{MAX_OWN_PINS, Pace, Token};
+use super::tokens::{MAX_OWN_PINS, OwnPins, Pace, Token};
 use super::upload::Upload;
 
 /// Values that wait because the client is slow, in bytes: then the command waits.
@@ -61,11 +61,20 @@ impl Caller {
         self.token.as_ref().map_or("-", |token| token.name())
     }
 
+    /// The pins it made, where it may remove no others.
+    fn own_pins(&self) -> Option<&OwnPins> {
+        self.token.as_ref().and_then(|token| token.own_pins())
+    }
+
     /// What slows one direction of the call down, if anything does.
     pub(crate) fn pace(&self) -> Option<Pace> {
         self.token.as_ref().map(|token| token.pace())
     }
 }
+
+/// Roots that were not pinned before: whoever pins them may remove them.
+#[derive(Debug, Default)]
+pub(crate) struct Claim(Vec<Cid>);
 
 impl Call {
     /// Notes a root that was stored or removed, for the log of changes.
@@ -73,17 +82,10 @@ impl Call {
         self.changed.note(cid);
     }
 
-    /// Pins roots: `pin` does it. What was not pinned before is the caller's own from then on, where that counts. Every command
-    /// that pins does it through this.
-    pub(crate) fn pinning(
-        &mut self,
-        cids: &[Cid],
-        pin: impl FnOnce() -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
-        cids.iter().for_each(|cid| self.changed.note(cid));
-        let Some(own) = self.caller.token.as_ref().and_then(|token| token.own_pins()) else {
-            return pin();
-        };
+    /// To be asked before roots are pinned: which of them will be the caller's own, where that counts. Every command that
+    /// pins asks, and says [`Call::pinned`] afterwards.
+    pub(crate) fn claim(&self, cids: &[Cid]) -> Result<Claim, Failed> {
+        let Some(own) = self.caller.own_pins() else { return Ok(Claim::default()) };
         let pins = self.daemon.pins()?;
         let mut new = Vec::new();
         for cid in cids {
@@ -91,37 +93,41 @@ impl Call {
                 new.push(*cid);
             }
         }
-        if !own.has_room(new.len()).map_err(list_failed)? {
-            return Err(Failed::client(format!(
+        match own.has_room(new.len()).map_err(list_failed)? {
+            true => Ok(Claim(new)),
+            false => Err(Failed::client(format!(
                 "this token has made {MAX_OWN_PINS} pins, and more cannot be remembered as its own"
-            )));
+            ))),
         }
-        pin()?;
-        // ORDER: after the pins. What is lost in between can be removed by others alone.
-        own.made(&new).map_err(list_failed)
     }
 
-    /// Unpins a root: `unpin` does it. Fails where the caller may only remove pins of its own, and this is none. Every
-    /// command that unpins does it through this.
-    pub(crate) fn unpinning(
-        &mut self,
-        cid: &Cid,
-        unpin: impl FnOnce() -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
-        let own = self.caller.token.as_ref().and_then(|token| token.own_pins());
-        if let Some(own) = own
-            && !own.holds(cid).map_err(list_failed)?
-        {
-            return Err(Failed::client(format!(
+    /// Notes roots that have been pinned, and whose they are.
+    pub(crate) fn pinned(&mut self, cids: &[Cid], claim: Claim) -> Result<(), Failed> {
+        cids.iter().for_each(|cid| self.changed.note(cid));
+        match self.caller.own_pins() {
+            // ORDER: after the pins. What is lost in between can be removed by others alone.
+            Some(own) => own.made(&claim.0).map_err(list_failed),
+            None => Ok(()),
+        }
+    }
+
+    /// To be asked before a root is unpinned: fails where the caller may only remove pins of its own, and this is none.
+    pub(crate) fn may_unpin(&self, cid: &Cid) -> Result<(), Failed> {
+        match self.caller.own_pins() {
+            Some(own) if !own.holds(cid).map_err(list_failed)? => Err(Failed::client(format!(
                 "{cid} was not pinned with this token, which may remove its own pins alone"
-            )));
+            ))),
+            _ => Ok(()),
         }
-        unpin()?;
-        if let Some(own) = own {
-            own.removed(cid).map_err(list_failed)?;
-        }
+    }
+
+    /// Notes a root that has been unpinned.
+    pub(crate) fn unpinned(&mut self, cid: &Cid) -> Result<(), Failed> {
         self.changed.note(cid);
-        Ok(())
+        match self.caller.own_pins() {
+            Some(own) => own.removed(cid).map_err(list_failed),
+            None => Ok(()),
+        }
     }
 
     /// The argument at a place.
@@ -181,6 +187,12 @@ impl Call {
     pub(crate) fn once(&mut self, value: &impl Serialize) -> Result<(), Failed> {
         self.out.begin(Form::Once)?;
         self.out.value(value)
+    }
+
+    /// Emits a piece of the only value, in JSON.
+    pub(crate) fn once_piece(&mut self, json: Bytes) -> Result<(), Failed> {
+        self.out.begin(Form::Once)?;
+        self.out.bytes(json)
     }
 
     /// Begins an answer of bytes.

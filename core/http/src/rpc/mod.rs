@@ -16,22 +16,41 @@ mod add;
 mod args;
 mod block;
 mod call;
+mod calls;
 mod cat;
 mod changes;
 mod cid_text;
+mod commands;
+mod config;
 mod daemon;
+mod dag;
 mod dag_path;
+mod diag;
 mod error;
+mod get;
 mod id;
+mod ipld;
 mod json;
+mod ls;
 mod multihash;
 mod multipart;
+mod off;
+mod pin;
+mod refs;
+mod repo;
+mod resolve;
 mod response;
+mod settings;
+mod stats;
+mod swarm;
 mod table;
+mod tar;
+mod time;
 pub mod tokens;
 pub(crate) mod trailers;
 mod upload;
 mod version;
+mod where_is;
 
 use std::sync::Arc;
 
@@ -42,8 +61,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use daemon::{Daemon, Identity};
+pub use daemon::{Daemon, FreeSpace, Identity, Storage};
 pub(crate) use response::Emitted;
+pub use settings::{Save, Settings};
 
 use crate::body::{Body, FileBody, Part};
 use crate::bridge::Bridge;
@@ -152,6 +172,7 @@ impl Rpc {
             })?),
         };
         let (body, drained) = self.body(command, &caller, request.into_body())?;
+        let record = self.daemon.calls().begin(command.name, &parsed.args, &parsed.options);
         let cancel = Cancel::default();
         let (sender, events) = mpsc::channel(EVENTS);
         let deadline = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
@@ -184,7 +205,7 @@ impl Rpc {
                 Body::file(FileBody::new(stream.clone(), buffers.clone(), ahead, parts))
             }),
             cancel: CancelOnDrop(cancel),
-            kept: vec![Box::new(job)],
+            kept: vec![Box::new(job), Box::new(record)],
         })
     }
 

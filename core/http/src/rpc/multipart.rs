@@ -428,7 +428,7 @@ mod tests {
         for piece in [1, 2, 3, 5, 64, 1000] {
             let found = all(body, piece).unwrap();
             let contents: Vec<_> = found.iter().map(|(_, content)| &content[..]).collect();
-            assert_eq!(contents, [&b"one\r\n--\r\n--b\r\n"[..], b"", b"", b""], "{piece}");
+            assert_eq!(contents, [&b"one\r\n--\r\n--b\r\n"[..], b"", b"", b"\r\n"], "{piece}");
         }
         let long = vec![b'\r'; 3 * BUFFER];
         let body = [b"--B\r\n\r\n", &long[..], b"\r\n--B--"].concat();

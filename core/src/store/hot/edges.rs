@@ -38,19 +38,49 @@ impl Walked {
     }
 }
 
-/// The key of a pin: the id of its root, and how it spells the CID.
-pub(crate) type PinKey = (Id, Spelling);
+/// The key of a record of a pin, or of a root that has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PinKey {
+    /// The block.
+    pub(crate) id: Id,
+    /// How it is spelled.
+    pub(crate) spelling: Spelling,
+    /// No pin: some name in meta leads here.
+    pub(crate) is_root: bool,
+}
 
-fn pin_key((id, spelling): PinKey) -> Vec<u8> {
-    let mut key = id.key().to_vec();
-    spelling.write(&mut key);
-    key
+/// Set in the byte of the version, which is 0 or 1, where the record is no pin.
+const IS_ROOT: u8 = 0x80;
+
+impl PinKey {
+    /// That of a pin.
+    pub(crate) fn pin(id: Id, spelling: Spelling) -> PinKey {
+        PinKey { id, spelling, is_root: false }
+    }
+
+    /// That of a root with a name.
+    pub(crate) fn root(id: Id, spelling: Spelling) -> PinKey {
+        PinKey { id, spelling, is_root: true }
+    }
+}
+
+fn pin_key(key: PinKey) -> Vec<u8> {
+    let mut bytes = key.id.key().to_vec();
+    key.spelling.write(&mut bytes);
+    if let Some(version) = bytes.get_mut(8).filter(|_| key.is_root) {
+        *version |= IS_ROOT;
+    }
+    bytes
 }
 
 fn parse_pin_key(key: &[u8]) -> Option<PinKey> {
     let (id, rest) = key.split_at_checked(8)?;
-    let (spelling, rest) = Spelling::take(rest).ok()?;
-    Some((Id::parse(id).ok()?, spelling)).filter(|_| rest.is_empty())
+    let (version, codec) = rest.split_first()?;
+    let mut spelling = vec![version & !IS_ROOT];
+    spelling.extend_from_slice(codec);
+    let (spelling, rest) = Spelling::take(&spelling).ok()?;
+    let (id, is_root) = (Id::parse(id).ok()?, version & IS_ROOT != 0);
+    rest.is_empty().then_some(PinKey { id, spelling, is_root })
 }
 
 /// The key of a mark: the block's id, and the codec that its links were read with.
@@ -158,7 +188,7 @@ impl HotStore {
         self.database().damaged(Family::Pins, &pin_key(key))
     }
 
-    /// At most `most` pins behind `after`, in the order in which their roots came here.
+    /// At most `most` records behind `after`, in the order in which their roots came here.
     pub(crate) fn pins_after(
         &self,
         after: Option<PinKey>,
@@ -168,7 +198,7 @@ impl HotStore {
         self.pin_rows(self.database().scan(Family::Pins, &from, None)?, most)
     }
 
-    /// All pins of one block: one for each spelling.
+    /// All records of one block: one for each spelling, and whether it is a root with a name.
     pub(crate) fn pins_of(&self, id: Id) -> Result<Vec<(PinKey, Vec<u8>)>, HotError> {
         self.pin_rows(self.database().scan_block(Family::Pins, id, &id.key())?, usize::MAX)
     }
@@ -208,6 +238,27 @@ impl HotStore {
             keys.push(pin.ok_or_else(|| database.damaged(Family::Meta, key))?);
         }
         Ok(keys)
+    }
+
+    /// The record that a name leads to.
+    pub(crate) fn named_root(&self, name: &str) -> Result<Option<PinKey>, HotError> {
+        let key = prefixed(meta::ROOT, name.as_bytes());
+        let Some(value) = self.database().get(Family::Meta, &key)? else { return Ok(None) };
+        let parsed = parse_pin_key(&value);
+        parsed.map(Some).ok_or_else(|| self.database().damaged(Family::Meta, &key))
+    }
+
+    /// All names of roots, and the records that they lead to. There are as many as the program has uses for.
+    pub(crate) fn named_roots(&self) -> Result<Vec<(String, PinKey)>, HotError> {
+        let database = self.database();
+        let mut rows = database.scan_prefix(Family::Meta, meta::ROOT)?;
+        let mut roots = Vec::new();
+        while let Some((key, value)) = rows.next()? {
+            let name = key.get(meta::ROOT.len()..).map(<[u8]>::to_vec).unwrap_or_default();
+            let root = String::from_utf8(name).ok().zip(parse_pin_key(value));
+            roots.push(root.ok_or_else(|| database.damaged(Family::Meta, key))?);
+        }
+        Ok(roots)
     }
 
     /// At most `most` blocks of the list of loose ones.
@@ -281,7 +332,7 @@ impl Edit<'_> {
         record: &[u8],
         unfinished: bool,
     ) -> Result<(), HotError> {
-        self.rests_on(key.0);
+        self.rests_on(key.id);
         let pin = pin_key(key);
         let listed = prefixed(meta::UNFINISHED, &pin);
         match unfinished {
@@ -298,6 +349,15 @@ impl Edit<'_> {
         self.erase(Family::Pins, &pin)
     }
 
+    /// Lets a name lead to a record, or nowhere.
+    pub(crate) fn name_root(&mut self, name: &str, key: Option<PinKey>) -> Result<(), HotError> {
+        let row = prefixed(meta::ROOT, name.as_bytes());
+        match key {
+            Some(key) => self.write(Family::Meta, &row, &pin_key(key)),
+            None => self.erase(Family::Meta, &row),
+        }
+    }
+
     /// Puts a block on the list of those that may have lost what kept them.
     pub(crate) fn loosen(&mut self, id: Id) -> Result<(), HotError> {
         self.write(Family::Meta, &prefixed(meta::LOOSE, &id.key()), &[])
@@ -306,5 +366,37 @@ impl Edit<'_> {
     /// Takes it off again.
     pub(crate) fn erase_loose(&mut self, id: Id) -> Result<(), HotError> {
         self.erase(Family::Meta, &prefixed(meta::LOOSE, &id.key()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::block::{DAG_PB, RAW};
+    use crate::unixfs::testing::cid_of;
+
+    #[test]
+    fn keys_of_pins_and_of_roots_are_read_as_they_were_written_and_are_others() {
+        let v1 = Spelling::of(&cid_of(RAW, b"x"));
+        let v0 = Spelling::of(&Cid::new_v0(*cid_of(DAG_PB, b"x").hash()).unwrap());
+        let keys =
+            [v0, v1].map(|spelling| [PinKey::pin, PinKey::root].map(|of| of(Id(7), spelling)));
+        let bytes: std::collections::BTreeSet<_> =
+            keys.iter().flatten().copied().map(pin_key).collect();
+        assert_eq!(bytes.len(), 4);
+        for key in keys.into_iter().flatten() {
+            assert_eq!(parse_pin_key(&pin_key(key)), Some(key));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cut_or_says_what_nobody_knows_is_none() {
+        let key = pin_key(PinKey::root(Id(7), Spelling::v1(0x1234)));
+        assert!((0..key.len()).all(|len| parse_pin_key(&key[..len]).is_none()));
+        assert_eq!(parse_pin_key(&[&key[..], &[0]].concat()), None);
+        let mut other = key.clone();
+        other[8] = 2;
+        assert_eq!(parse_pin_key(&other), None);
     }
 }

@@ -18,8 +18,10 @@ mod edges;
 mod error;
 mod folder;
 mod lease;
+mod list;
 mod options;
 mod payload;
+mod scan;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -31,8 +33,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
 pub use lease::Lease;
+pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
 use claims::Claims;
@@ -85,6 +89,8 @@ struct Inner {
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
+    /// One caller at a time gives a name another root.
+    naming: Mutex<()>,
 }
 
 impl HotStore {
@@ -108,6 +114,7 @@ impl HotStore {
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
             claims: Claims::default(),
+            naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
     }
@@ -197,6 +204,11 @@ impl HotStore {
     /// CIDs that somebody works on.
     pub(crate) fn claims(&self) -> &Claims {
         &self.inner.claims
+    }
+
+    /// Leave to give names other roots, which one caller has at a time.
+    pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.inner.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the index knows of a block.

@@ -74,6 +74,8 @@ pub(super) mod meta {
     pub(in crate::store::hot) const COLLECTED: &[u8] = b"collected";
     /// Pins that need more work: this, then the key of the pin.
     pub(in crate::store::hot) const UNFINISHED: &[u8] = b"unfinished/";
+    /// Roots that have a name: this, then the name. The value is the key of a record in `pins`.
+    pub(in crate::store::hot) const ROOT: &[u8] = b"root/";
     /// Blocks that nothing keeps any more and whose links are still in `refs`: this, then the id.
     pub(in crate::store::hot) const LOOSE: &[u8] = b"loose/";
 }
