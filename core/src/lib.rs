@@ -10,7 +10,13 @@ mod error;
 mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "kubo")]
+pub mod kubo;
 pub mod links;
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;
 mod nodes;

@@ -60,10 +60,18 @@ struct Archive {
     mixed: Setting<bool>,
 }
 
+/// Where to listen, for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listeners {
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) rpc: Option<SocketAddr>,
+}
+
 /// What is in force.
 #[derive(Debug)]
 pub(crate) struct Config {
     gateway: Option<Setting<SocketAddr>>,
+    rpc: Option<Setting<SocketAddr>>,
     hot: Option<Setting<PathBuf>>,
     archives: Vec<Archive>,
     verify: Setting<Verify>,
@@ -118,11 +126,13 @@ impl Config {
             sources.first(flag.as_ref().map(|(name, text)| (*name, text.as_str())), variable, key)
         };
         let gateway = read(flag("--gateway", &flags.gateway), "COLDFRONT_GATEWAY", "gateway")?;
+        let rpc = read(flag("--rpc", &flags.rpc), "COLDFRONT_RPC", "rpc")?;
         let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
         let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
         let (bounds, bound_origins) = bounds(flags, &sources)?;
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
+            rpc: rpc.map(|given| setting(given, "rpc", address)).transpose()?,
             hot,
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
@@ -133,10 +143,15 @@ impl Config {
     }
 
     /// Where to listen; else a sentence that says how to name it.
-    pub(crate) fn gateway(&self) -> Result<SocketAddr, String> {
-        self.gateway.as_ref().map(|gateway| gateway.value).ok_or_else(|| {
-            "nowhere to listen: name an address with --gateway, for example --gateway 8080".into()
-        })
+    pub(crate) fn listeners(&self) -> Result<Listeners, String> {
+        let gateway = self.gateway.as_ref().map(|gateway| gateway.value);
+        let rpc = self.rpc.as_ref().map(|rpc| rpc.value);
+        if gateway.is_none() && rpc.is_none() {
+            return Err(
+                "nowhere to listen: name an address with --gateway or --rpc, for example --gateway 8080".into(),
+            );
+        }
+        Ok(Listeners { gateway, rpc })
     }
 
     /// What to serve; else a sentence that says how to name it.
@@ -177,6 +192,12 @@ impl Config {
                 line(&mut out, "gateway", &quoted(&value.to_string()), origin)
             }
             None => out.push_str("# gateway = \"127.0.0.1:8080\" # not set: nothing listens\n"),
+        }
+        match &self.rpc {
+            Some(Setting { value, origin }) => {
+                line(&mut out, "rpc", &quoted(&value.to_string()), origin)
+            }
+            None => out.push_str("# rpc = \"127.0.0.1:5001\" # not set: no RPC API\n"),
         }
         match &self.hot {
             Some(Setting { value, origin }) => {
@@ -596,6 +617,6 @@ mod tests {
     fn without_an_archive_or_an_address_the_sentence_names_the_flag() {
         let config = merge(&Flags::default(), &[], "").unwrap();
         assert!(config.repo().unwrap_err().contains("--archive"));
-        assert!(config.gateway().unwrap_err().contains("--gateway"));
+        assert!(config.listeners().unwrap_err().contains("--gateway"));
     }
 }

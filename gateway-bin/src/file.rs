@@ -14,7 +14,7 @@ use crate::bounds::{Bound, nearest};
 use crate::config::{Given, Origin, Setting};
 
 /// The keys outside of tables.
-const KEYS: [&str; 6] = ["archive", "gateway", "hot", "limits", "verify", "workers"];
+const KEYS: [&str; 7] = ["archive", "gateway", "hot", "limits", "rpc", "verify", "workers"];
 const ARCHIVE_KEYS: [&str; 2] = ["mixed", "path"];
 
 /// What a file says.

@@ -69,6 +69,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
     pub(crate) gateway: Option<String>,
 
+    /// Where to listen for calls of the Kubo RPC API, in the same forms. [env: COLDFRONT_RPC]
+    #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
+    pub(crate) rpc: Option<String>,
+
     /// A file of settings in TOML. [env: COLDFRONT_CONFIG]
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) config: Option<PathBuf>,

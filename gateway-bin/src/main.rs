@@ -19,12 +19,14 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
-use coldfront_http::{Gateway, Limits, serve};
+use coldfront_http::rpc::Identity;
+use coldfront_http::rpc::access::Access;
+use coldfront_http::{Daemon, Gateway, Limits, Rpc, RpcListener, serve, serve_rpc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use config::Config;
+use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
 
@@ -100,7 +102,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
-    let address = config.gateway().map_err(usage)?;
+    let listeners = config.listeners().map_err(usage)?;
     let hot_files = config.hot().map_or(0, |hot| hot.open_files);
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
@@ -112,7 +114,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
     }
     refuse_twice(&options.archives).map_err(usage)?;
     let limits = config.bounds.http.clone();
-    serve_in_runtime(address, options, limits, config.workers()).map_err(Failure::Failed)
+    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -157,7 +159,7 @@ fn refuse_twice(archives: &[ArchiveOptions]) -> Result<(), String> {
 }
 
 fn serve_in_runtime(
-    address: std::net::SocketAddr,
+    listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
     workers: Option<usize>,
@@ -171,12 +173,13 @@ fn serve_in_runtime(
     if let Some(workers) = workers.filter(|workers| *workers > 1) {
         runtime.worker_threads(workers);
     }
+    let rpc_threads = if listeners.rpc.is_some() { limits.rpc.threads() } else { 0 };
     let runtime = runtime
-        .max_blocking_threads(limits.disk_threads)
+        .max_blocking_threads(limits.disk_threads + rpc_threads)
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(address, options, limits));
+    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
@@ -184,32 +187,86 @@ fn serve_in_runtime(
 }
 
 async fn serve_until_signal(
-    address: std::net::SocketAddr,
+    listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
 ) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
     let repo = Repo::open(&options)?;
-    let listener = listen(address).await?;
-    eprintln!("gateway: http://{}/", listener.local_addr()?);
+    let gateway_listener = listen_at(listeners.gateway).await?;
+    let rpc_listener = listen_at(listeners.rpc).await?;
+    if let Some(listener) = &gateway_listener {
+        eprintln!("gateway: http://{}/", listener.local_addr()?);
+    }
+    if let Some(listener) = &rpc_listener {
+        eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
+    }
+    let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
+    let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
     let (stop, at_once) = signals.apart();
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
     let stop = async {
-        // A sender that is gone is a runtime that ends.
-        let _ = stop.await;
-        tracing::info!(
-            "stopping: no new requests, answers under way may finish; a second signal ends at once"
-        );
+        tokio::select! {
+            // A sender that is gone is a runtime that ends.
+            _ = stop => tracing::info!(
+                "stopping: no new requests, answers under way may finish; a second signal ends at once"
+            ),
+            () = daemon.ended() => tracing::info!("stopping: a client asked for it"),
+        }
+        stopping.send_replace(true);
+    };
+    let served = async {
+        let gateway =
+            serve_at(gateway_listener, |listener| serve(listener, gateway.clone(), told(&stopped)));
+        let rpc = serve_at(rpc_listener, |listener| {
+            let listener = RpcListener { listener, access: Access::new(), tls: None };
+            serve_rpc(listener, rpc, told(&stopped))
+        });
+        tokio::try_join!(gateway, rpc, async {
+            stop.await;
+            Ok(())
+        })
     };
     tokio::select! {
-        served = serve(listener, gateway.clone(), stop) => served?,
+        served = served => drop(served?),
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watch.abort();
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
+}
+
+/// Who this node says it is.
+fn identity() -> Identity {
+    Identity::of_ed25519(&[7; 32])
+}
+
+async fn listen_at(address: Option<std::net::SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn serve_at<F: Future<Output = std::io::Result<()>>>(
+    listener: Option<TcpListener>,
+    serve: impl FnOnce(TcpListener) -> F,
+) -> std::io::Result<()> {
+    match listener {
+        Some(listener) => serve(listener).await,
+        None => Ok(()),
+    }
+}
+
+/// Resolves when it is time to stop.
+fn told(stopped: &tokio::sync::watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+    let mut stopped = stopped.clone();
+    async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
 }
 
 async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

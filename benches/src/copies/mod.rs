@@ -4,6 +4,8 @@
 //! for programs that call memcpy of the C library: coldfront and nginx do, Kubo does not. x86-64 alone. A copy by
 //! inlined instructions is not seen; compilers inline copies of known, small length, which payload is not.
 
+mod sent;
+
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::server::Launch;
+
+pub use sent::SendfileCount;
 
 const SOURCE: &str = include_str!("count_copies.c");
 

@@ -107,6 +107,11 @@ impl Server {
         Connection::open(self.address)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())

@@ -1,12 +1,13 @@
 //! `copies`: how often a byte of payload is copied on its way from the page cache to the socket.
 //!
 //! Three places can copy: a read from a file (counted by the kernel), the program itself (counted by a library loaded in
-//! front of it), and the write to the socket (one copy for each byte served, by definition). Rates mean nothing here.
+//! front of it), and the write to the socket (one copy for each byte served that `sendfile` did not send: a tracer counts
+//! those). Rates mean nothing here.
 
 use anyhow::{Context as _, Result};
 
 use crate::check;
-use crate::copies::Counter;
+use crate::copies::{Counter, SendfileCount};
 use crate::fixtures::Cache;
 use crate::fixtures::video::{Leaves, PLAYLIST, Video};
 use crate::load::Load;
@@ -18,9 +19,10 @@ use crate::server::{Launch, Server, nginx};
 /// Copies within the program: heads of answers and the like may take this share of what is served.
 const PAYLOAD_LIMIT: f64 = 0.01;
 
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 8] = [
     "server",
     "load",
+    "sent by sendfile / byte",
     "copied by reads / byte",
     "copied in the program / byte",
     "of it in calls >= 1 KiB",
@@ -87,9 +89,15 @@ fn row(
     scratch: &std::path::Path,
 ) -> Result<Vec<String>> {
     let before = counter.copied()?;
+    let sendfile = SendfileCount::begin(server.pid(), scratch)?;
     let sample = load.run(server, options.length, scratch)?;
+    let sent = sendfile.end()?;
     let after = counter.copied()?;
     let served = sample.requests as f64 * load.body_bytes() as f64;
+    // Nothing of it is copied, though the kernel counts it as read.
+    let sent = sent as f64 / served;
+    let read = (sample.read_ratio - sent).max(0.0);
+    let written = (1.0 - sent).max(0.0);
     let all = (after.all - before.all) as f64 / served;
     let payload = (after.payload - before.payload) as f64 / served;
     let asked = if server.name.starts_with("coldfront") {
@@ -100,10 +108,11 @@ fn row(
     Ok(vec![
         server.name.clone(),
         load.name().into(),
-        format!("{:.3}", sample.read_ratio),
+        format!("{sent:.3}"),
+        format!("{read:.3}"),
         format!("{all:.4}"),
         format!("{payload:.4}"),
-        format!("{:.2}", sample.read_ratio + all + 1.0),
+        format!("{:.2}", read + all + written),
         asked,
     ])
 }
