@@ -40,6 +40,11 @@ pub struct Price {
 }
 
 impl Space {
+    /// All bytes that the store takes on the disk, its log left out.
+    pub fn total(&self) -> u64 {
+        self.blobs.saturating_add(self.tables)
+    }
+
     /// The price of a reclaim of files of which at least `ratio` is garbage. RocksDB tells no figures of single files, so
     /// it is a bound: such a file has at most `(1 - ratio) / ratio` live bytes for each that is garbage.
     pub fn price(&self, ratio: f64) -> Price {
