@@ -63,6 +63,11 @@ impl Database {
         &self.path
     }
 
+    /// The folder of its files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.db.path().to_owned()
+    }
+
     fn family(&self, family: Family) -> Result<&ColumnFamily, HotError> {
         self.db.cf_handle(family.name()).ok_or_else(|| {
             HotError::damaged(&self.path, format!("there is no family \"{}\"", family.name()))
