@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::unixfs::import::{ImportOptions, Importer, Metadata, Tree};
 
-use crate::fixtures::uploads::small_name;
+use crate::fixtures::uploads::{SMALL_FILES, small_name};
 use crate::process::field;
 
 /// What a child did.
@@ -85,15 +85,15 @@ fn import(source: &Path, store: &Path, in_bulk: bool) -> Result<String> {
     Ok(file.cid.to_string())
 }
 
-/// The first `count` small files, in one directory of a new store.
+/// `count` entries in one directory of a new store: the small files, and again under other names.
 fn folder(count: u64, files: &Path, store: &Path) -> Result<String> {
     let hot = HotStore::open(&HotOptions::new(store))?;
     let mut importer = Importer::new(&ImportOptions::cid_v1(), Arc::new(hot.bulk("bench")))?;
     let mut tree = Tree::new();
     for number in 0..count {
-        let name = small_name(number);
-        let file = importer.file(File::open(files.join(&name))?, &Metadata::NONE)?;
-        tree.insert(name.as_bytes(), &file)?;
+        let file = files.join(small_name(number % SMALL_FILES));
+        let file = importer.file(File::open(file)?, &Metadata::NONE)?;
+        tree.insert(small_name(number).as_bytes(), &file)?;
     }
     let root = tree.finish(&mut importer, &mut |_, _| ())?;
     importer.finish()?;

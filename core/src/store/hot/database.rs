@@ -267,6 +267,11 @@ impl std::fmt::Debug for Database {
 pub(super) struct Batch(WriteBatch);
 
 impl Batch {
+    /// With room for about `bytes`, so that it does not grow, and copy itself, while it is filled.
+    pub(super) fn with_room_for(bytes: usize) -> Batch {
+        Batch(WriteBatch::with_capacity_bytes(bytes))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

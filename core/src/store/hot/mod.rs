@@ -273,6 +273,7 @@ impl HotStore {
 
     fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
         let mut edit = Edit::new(self, Log::On, lease);
+        edit.expect(blocks);
         for block in blocks {
             edit.put(block)?;
         }

@@ -33,6 +33,11 @@ impl HotOptions {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         HotOptions { path: path.into(), create: true, memory: 128 * MIB, open_files: 512 }
     }
+
+    /// The most files that a store with these options holds open: RocksDB's, and those that blocks are sent from.
+    pub fn most_open_files(&self) -> u32 {
+        self.open_files.max(LEAST_OPEN_FILES).saturating_add(super::places::OPEN_FILES)
+    }
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -177,6 +182,8 @@ impl Settings {
         // Space is reclaimed when it is asked for and pays (`payload.rs`). Left on, it rewrites sound data:
         // write amplification of 7 and more was reported without any garbage.
         options.set_enable_blob_gc(false);
+        // One fills, one is written out, and one lets whoever fills go on meanwhile.
+        options.set_max_write_buffer_number(3);
         options.set_write_buffer_size(to_usize(self.shares.block_buffer));
         // The tables hold keys and references only, some 30 bytes for a block.
         options.set_target_file_size_base(8 * MIB);
