@@ -106,7 +106,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
         )
         .init();
     let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
