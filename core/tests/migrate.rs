@@ -14,7 +14,7 @@ use std::sync::Arc;
 use coldfront::block::RAW;
 use coldfront::migrate::carry::{MFS_ROOT, carried};
 use coldfront::migrate::{
-    Event, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, jobs, run, verify,
+    Event, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, jobs, plan, run, verify,
 };
 use coldfront::pin::{PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
@@ -410,4 +410,25 @@ fn what_is_no_source_is_refused_with_a_sentence() {
     let source = Source::open(tree.root(), false).unwrap();
     let error = run(&source, &hot, job(Select::Pins), &mut go_on).unwrap_err().to_string();
     assert!(error.contains("has no pins"), "{error}");
+}
+
+#[test]
+fn a_plan_counts_what_is_small_and_says_what_is_left_behind_and_whether_there_is_room() {
+    each_golden(|golden| {
+        let before = files_of(&golden.root());
+        let source = Source::open(golden.root(), false).unwrap();
+        let plan = plan(&source, Some(&golden.root())).unwrap();
+        let wanted = refs(golden).len() as f64;
+        let near = plan.blocks.value as f64 / wanted;
+        assert!(plan.blocks.value == wanted as u64 || !plan.blocks.exact, "{plan:?}");
+        assert!((0.5..2.0).contains(&near), "{}: {plan:?}", golden.name);
+        if golden.expected["mfs_root"].is_string() {
+            assert_eq!(plan.pins.value, expected_pins(golden).len() as u64);
+            assert_eq!(plan.keys, 2);
+            assert!(plan.dropped.0.values().sum::<u64>() > 0, "{plan:?}");
+        }
+        assert_eq!((plan.bad_in_sample, plan.has_room()), (0, Some(true)));
+        assert!(plan.takes().is_some());
+        assert!(files_of(&golden.root()) == before, "{} was changed", golden.name);
+    });
 }
