@@ -2,10 +2,13 @@
 //!
 //! Owns flags and exit codes; each verb has a file. Nothing that a test of the library would want to call.
 
+mod export;
+mod pins;
 mod plan;
 mod run;
 mod show;
 mod status;
+mod store;
 mod units;
 mod verify;
 
@@ -31,6 +34,8 @@ enum Verb {
     Plan(plan::Flags),
     Run(run::Flags),
     Verify(verify::Flags),
+    Export(Box<export::Flags>),
+    Pins(pins::Flags),
     Status(status::Flags),
 }
 
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Verb::Plan(flags) => plan::run(&flags),
         Verb::Run(flags) => run::run(&flags),
         Verb::Verify(flags) => verify::run(&flags),
+        Verb::Export(flags) => export::run(&flags),
+        Verb::Pins(flags) => pins::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };
     match done {

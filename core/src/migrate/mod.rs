@@ -8,7 +8,8 @@
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
 //! - `plan`: what a job would take.
 //! - [`carry`]: pins, MFS root, names and keys. `verify`: whether all of it is right. `report`, `progress`: what is told.
-//! - [`export`]: a hot store as a repository that Kubo opens.
+//! - [`export`]: the way back, a hot store as a repository that Kubo opens.
+//! - [`pins`]: pin sets without their blocks.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
 pub mod carry;
@@ -18,6 +19,7 @@ pub mod export;
 mod mark;
 mod order;
 pub mod pin_lists;
+pub mod pins;
 mod plan;
 mod progress;
 mod report;
