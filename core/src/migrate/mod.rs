@@ -6,6 +6,7 @@
 //!
 //! - `source`: where blocks come from. `order`: in which order, by disk or by root.
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
+//! - `plan`: what a job would take.
 //! - [`carry`]: pins, MFS root, names and keys. `verify`: whether all of it is right. `report`, `progress`: what is told.
 //! - [`export`]: the way back, a hot store as a repository that Kubo opens.
 //! - [`pins`]: pin sets without their blocks.
@@ -19,6 +20,7 @@ mod mark;
 mod order;
 pub mod pin_lists;
 pub mod pins;
+mod plan;
 mod progress;
 mod report;
 mod run;
@@ -28,6 +30,7 @@ mod verify;
 pub use copy::Pace;
 pub use error::MigrateError;
 pub use mark::{JobStatus, jobs};
+pub use plan::{Estimate, Plan, plan};
 pub use progress::{Event, Phase, Progress};
 pub use report::{Fault, FaultKind, MAX_FAULTS, Report};
 pub use run::{Job, Root, Select, run};
