@@ -10,6 +10,7 @@ mod show;
 mod status;
 mod store;
 mod units;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ enum Verb {
     Run(run::Flags),
     Export(Box<export::Flags>),
     Pins(pins::Flags),
+    Verify(verify::Flags),
     Status(status::Flags),
 }
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Run(flags) => run::run(&flags),
         Verb::Export(flags) => export::run(&flags),
         Verb::Pins(flags) => pins::run(&flags),
+        Verb::Verify(flags) => verify::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };
     match done {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use coldfront::migrate::pin_lists::{Listed, PinList, PinListOptions, Reason};
-use coldfront::migrate::{self, Fault, FaultKind, Job, Pace, Root, Select, Source};
+use coldfront::migrate::{self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source};
 use coldfront::pin::PinMode;
 use coldfront::store::hot::{HotOptions, HotStore};
 
@@ -79,15 +79,20 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut show = Show::new(flags.json)?;
     let report = migrate::run(&source, &hot, Job { select, pace }, &mut |event| show.event(event))?;
     show.end();
-    match flags.json {
+    Ok(tell(&report, flags.json))
+}
+
+/// Prints a report; how it ended is how the program ends.
+pub(crate) fn tell(report: &Report, json: bool) -> Outcome {
+    match json {
         true => println!("{}", report.to_json()),
         false => println!("{report}"),
     }
-    Ok(match (report.stopped, report.has_faults()) {
+    match (report.stopped, report.has_faults()) {
         (true, _) => Outcome::Stopped,
         (false, true) => Outcome::WithFaults,
         (false, false) => Outcome::Done,
-    })
+    }
 }
 
 /// The entries of a list, one at a time; what is no pin in it is a fault with its line.

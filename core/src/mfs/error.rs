@@ -34,6 +34,9 @@ pub enum MfsError {
     /// Only a file can be replaced by force.
     #[error("not a file: {0}")]
     ForcedOverADirectory(String),
+    /// A directory was expected above a file that was to be replaced by force.
+    #[error("not a directory: {0}")]
+    ForcedBelowAFile(String),
     /// A directory was to be removed without saying so.
     #[error("path is a directory, use -r to remove directories")]
     IsADirectory,

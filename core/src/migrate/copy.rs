@@ -10,7 +10,7 @@
 //!    └──batches──► writer
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -26,7 +26,7 @@ use super::progress::{Event, Phase, Progress};
 use super::report::{Fault, FaultKind, Report};
 use super::run::Root;
 use super::source::{Part, Source, Unread, read_key, read_path};
-use crate::block::{Block, Cid, DAG_PB};
+use crate::block::{Block, Cid, DAG_PB, MultihashBytes};
 use crate::error::StoreError;
 use crate::multihash::{self, Verdict};
 use crate::pin::PinIndex;
@@ -44,6 +44,9 @@ const LATELY: usize = 64;
 /// Bytes and blocks that are written in one batch, about.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_BLOCKS: usize = 2048;
+
+/// Batches that are made, wait, and are written.
+const BATCHES_UNDER_WAY: usize = 4;
 
 /// A batch that is smaller is written after so long, so that a slow source leaves marks too.
 const BATCH_AGE: Duration = Duration::from_secs(5);
@@ -125,6 +128,7 @@ pub(super) fn copy(
             ahead: VecDeque::new(),
             links_ahead: 0,
             batch: Batch::default(),
+            fresh: Default::default(),
             batch_began: Instant::now(),
             told: Instant::now(),
             lately: VecDeque::new(),
@@ -303,6 +307,11 @@ impl Limit {
     }
 }
 
+fn is_in(sets: &[HashSet<Box<[u8]>>], cid: &Cid) -> bool {
+    let key = MultihashBytes::of(cid);
+    sets.iter().any(|set| set.contains(key.as_slice()))
+}
+
 /// What comes next, and how far it is.
 struct Slot {
     step: Step,
@@ -327,6 +336,9 @@ struct Caller<'a, 'b> {
     ahead: VecDeque<Slot>,
     links_ahead: usize,
     batch: Batch,
+    /// Blocks of a walk that are on their way into the target: those of this batch first, then of those that may not be
+    /// written yet.
+    fresh: [HashSet<Box<[u8]>>; BATCHES_UNDER_WAY],
     batch_began: Instant,
     told: Instant,
     /// Lengths of the last blocks.
@@ -391,8 +403,11 @@ impl Caller<'_, '_> {
             };
             let entry = self.job.hot.entry(&wanted.cid).map_err(StoreError::from)?;
             let entry = entry.filter(|entry| entry.held != Held::Archive);
+            let is_fresh = matches!(wanted.at, At::Anywhere)
+                && !wanted.links
+                && is_in(&self.fresh, &wanted.cid);
             let is_leaf = |leaf: bool| leaf && wanted.cid.codec() == DAG_PB;
-            if entry.is_some_and(|entry| !wanted.links || is_leaf(entry.pb_leaf)) {
+            if is_fresh || entry.is_some_and(|entry| !wanted.links || is_leaf(entry.pb_leaf)) {
                 slot.state = State::Held;
                 continue;
             }
@@ -456,7 +471,7 @@ impl Caller<'_, '_> {
             self.follow(wanted, &data, order);
         }
         self.mended(wanted);
-        if held {
+        if held || !self.is_first(wanted) {
             self.report.held += 1;
             return;
         }
@@ -466,6 +481,17 @@ impl Caller<'_, '_> {
         self.report.unverified += u64::from(!verified);
         self.batch.bytes += data.len();
         self.batch.blocks.push(Block::trusted(wanted.cid, data));
+    }
+
+    /// Whether a block of a walk is not on its way already; others come once.
+    fn is_first(&mut self, wanted: &Wanted) -> bool {
+        if !matches!(wanted.at, At::Anywhere) {
+            return true;
+        }
+        let [now, ..] = &mut self.fresh;
+        let key = MultihashBytes::of(&wanted.cid);
+        now.insert(key.as_slice().into())
+            && !is_in(self.fresh.get(1..).unwrap_or_default(), &wanted.cid)
     }
 
     /// Puts what a block links to before everything else.
@@ -572,6 +598,9 @@ impl Caller<'_, '_> {
         flushed: Option<Sender<()>>,
     ) -> Result<(), MigrateError> {
         let mut batch = std::mem::take(&mut self.batch);
+        self.fresh.rotate_right(1);
+        let [now, ..] = &mut self.fresh;
+        now.clear();
         batch.changes.push(self.job.before.change(self.report, order.done(), false));
         batch.flushed = flushed;
         self.batch_began = Instant::now();

@@ -26,7 +26,7 @@ use super::mark;
 use super::report::{Fault, FaultKind};
 use super::run::Root;
 use super::source::chain;
-use crate::block::{Cid, DAG_PB, IDENTITY};
+use crate::block::{Cid, DAG_PB, IDENTITY, identity_bytes};
 use crate::car::{CarError, CarReader};
 use crate::kubo::tree::{self, Files, Listed, Shard};
 use crate::kubo::{BlockName, block_name};
@@ -489,8 +489,8 @@ impl Order for CarOrder<'_> {
 pub(super) struct RootOrder<'a> {
     roots: &'a mut dyn Iterator<Item = Result<Root, Fault>>,
     records: &'a Records,
-    /// The end of a root whose beginning was just given.
-    end: Option<Root>,
+    /// What comes before the next root: the end of the one that was just begun.
+    next: VecDeque<Step>,
     seen: HashSet<u128>,
     keys: [RandomState; 2],
 }
@@ -501,7 +501,7 @@ impl<'a> RootOrder<'a> {
         records: &'a Records,
     ) -> Self {
         let keys = [RandomState::new(), RandomState::new()];
-        RootOrder { roots, records, end: None, seen: HashSet::new(), keys }
+        RootOrder { roots, records, next: VecDeque::new(), seen: HashSet::new(), keys }
     }
 
     /// Whether a node came before; remembers it.
@@ -519,8 +519,8 @@ impl<'a> RootOrder<'a> {
 
 impl Order for RootOrder<'_> {
     fn next(&mut self) -> Result<Option<Step>, MigrateError> {
-        if let Some(root) = self.end.take() {
-            return Ok(Some(Step::RootDone(Box::new(root))));
+        if let Some(step) = self.next.pop_front() {
+            return Ok(Some(step));
         }
         let root = match self.roots.next() {
             None => return Ok(None),
@@ -528,15 +528,22 @@ impl Order for RootOrder<'_> {
             Some(Ok(root)) => root,
         };
         let done = root.recursive && self.records.get(&mark::root(&root.cid))?.is_some();
-        if done {
-            return Ok(Some(Step::RootDone(Box::new(root))));
+        if !done {
+            match identity_bytes(&root.cid) {
+                None => {
+                    let wanted = Wanted::named(root.cid, root.recursive);
+                    self.next.push_back(Step::Read(Box::new(wanted)));
+                }
+                // Such a block is in no store; what it links to is.
+                Some(data) if root.recursive => {
+                    let below = self.below(&root.cid, &data).unwrap_or_default();
+                    self.next.extend(below);
+                }
+                Some(_) => {}
+            }
         }
-        if root.cid.hash().code() == IDENTITY && !root.recursive {
-            return Ok(Some(Step::RootDone(Box::new(root))));
-        }
-        let wanted = Wanted::named(root.cid, root.recursive);
-        self.end = Some(root);
-        Ok(Some(Step::Read(Box::new(wanted))))
+        self.next.push_back(Step::RootDone(Box::new(root)));
+        self.next()
     }
 
     fn below(&mut self, block: &Cid, data: &[u8]) -> Result<Vec<Step>, String> {

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coldfront::block::RAW;
 use coldfront::store::memory::Memory;
@@ -68,6 +68,17 @@ impl Tree {
         let path = self.path_of_key(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, data).unwrap();
+    }
+
+    /// As if nothing had been added to any shard directory for an hour.
+    pub(crate) fn settle(&self) {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        for entry in fs::read_dir(self.root()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                fs::File::open(path).unwrap().set_modified(hour_ago).unwrap();
+            }
+        }
     }
 
     /// Takes blocks out of the page cache. `false`, with a sentence: this file system keeps everything in
