@@ -5,6 +5,7 @@
 mod export;
 mod pins;
 mod plan;
+mod release;
 mod run;
 mod show;
 mod status;
@@ -34,6 +35,7 @@ enum Verb {
     Plan(plan::Flags),
     Run(run::Flags),
     Export(Box<export::Flags>),
+    Release(release::Flags),
     Pins(pins::Flags),
     Verify(verify::Flags),
     Status(status::Flags),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Plan(flags) => plan::run(&flags),
         Verb::Run(flags) => run::run(&flags),
         Verb::Export(flags) => export::run(&flags),
+        Verb::Release(flags) => release::run(&flags),
         Verb::Pins(flags) => pins::run(&flags),
         Verb::Verify(flags) => verify::run(&flags),
         Verb::Status(flags) => status::run(&flags),
