@@ -168,7 +168,7 @@ fn write_cluster_state(pins: &PinIndex, file: &Path) -> anyhow::Result<u64> {
 fn write_pins(pins: &PinIndex, out: impl std::io::Write) -> anyhow::Result<u64> {
     let (mut out, mut count) = (BufWriter::new(out), 0);
     for pin in pins.list(None) {
-        write_cluster_pin(&mut out, &listed(pin?))?;
+        write_cluster_pin(&mut out, &listed(pins, pin?)?)?;
         count += 1;
     }
     out.flush()?;
