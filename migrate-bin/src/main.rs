@@ -34,10 +34,10 @@ struct Cli {
 enum Verb {
     Plan(plan::Flags),
     Run(run::Flags),
+    Verify(verify::Flags),
     Export(Box<export::Flags>),
     Release(release::Flags),
     Pins(pins::Flags),
-    Verify(verify::Flags),
     Status(status::Flags),
 }
 
@@ -56,10 +56,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Plan(flags) => plan::run(&flags),
         Verb::Run(flags) => run::run(&flags),
+        Verb::Verify(flags) => verify::run(&flags),
         Verb::Export(flags) => export::run(&flags),
         Verb::Release(flags) => release::run(&flags),
         Verb::Pins(flags) => pins::run(&flags),
-        Verb::Verify(flags) => verify::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };
     match done {

@@ -124,6 +124,9 @@ pub enum MfsError {
     /// Nodes hang deeper than any writer makes them.
     #[error("block {0} hangs more than {max} levels deep in its file", max = super::file::MAX_DEPTH)]
     TooDeep(Cid),
+    /// The caller does not want to know any more.
+    #[error("context canceled")]
+    Cancelled,
     /// A node could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

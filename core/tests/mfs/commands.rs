@@ -152,3 +152,71 @@ impl Command {
         }
     }
 }
+
+/// A path of few names, so that commands meet.
+fn path(random: &mut Random) -> String {
+    let depth = 1 + random.below(3);
+    let names: Vec<&str> = (0..depth)
+        .map(|level| {
+            *random.one_of(if level + 1 < depth { &["a", "b"] } else { &["a", "b", "f", "g"] })
+        })
+        .collect();
+    format!("/{}", names.join("/"))
+}
+
+fn flags(random: &mut Random, flags: &[&str]) -> String {
+    let given: Vec<&str> = flags.iter().copied().filter(|_| random.below(3) == 0).collect();
+    given.join(" ")
+}
+
+pub(crate) fn command(random: &mut Random, contents: &[Cid]) -> Command {
+    let (one, other) = (path(random), path(random));
+    match random.below(20) {
+        0..=2 => {
+            let flags = flags(random, &["-p", "--cid-version=1", "--hash=sha2-512"]);
+            Command::new(&format!("mkdir {flags} {one}"))
+        }
+        3..=8 => write(random, &one),
+        9..=11 if contents.is_empty() => write(random, &one),
+        9..=11 => {
+            let flags = flags(random, &["-p", "--force"]);
+            Command::new(&format!("cp {flags} /ipfs/{} {one}", random.one_of(contents)))
+        }
+        12 => Command::new(&format!("cp {} {one} {other}", flags(random, &["-p"]))),
+        13..=14 => Command::new(&format!("mv {one} {other}")),
+        15..=16 => Command::new(&format!("rm {} {one}", flags(random, &["-r", "--force"]))),
+        17 => {
+            let format = random.one_of(&["--cid-version=0", "--cid-version=1", "--hash=blake3"]);
+            Command::new(&format!("chcid {format} {one}"))
+        }
+        18 => Command::new(&format!("chmod {} {one}", random.one_of(&["644", "1755", "0"]))),
+        _ => {
+            let time = random.one_of(&["--mtime=1700000000", "--mtime=5 --mtime-nsecs=7"]);
+            Command::new(&format!("touch {time} {one}"))
+        }
+    }
+}
+
+fn write(random: &mut Random, path: &str) -> Command {
+    let flags = flags(random, &["--truncate", "--parents", "--cid-version=1", "--raw-leaves=true"]);
+    let create = if random.below(5) > 0 { "--create" } else { "" };
+    let mut line = format!("write {create} {flags} {path}");
+    if random.below(2) == 0 {
+        line.push_str(&format!(" --offset={}", random.below(9000)));
+    }
+    if random.below(6) == 0 {
+        line.push_str(&format!(" --count={}", random.below(300)));
+    }
+    let len = match random.below(8) {
+        0 => 0,
+        1 => 2_500_000 + random.below(300_000),
+        2 => 600_000,
+        _ => random.below(5000),
+    };
+    Command::writing(&line, random.bytes(len))
+}
+
+/// All bytes of a reader.
+pub(crate) fn bytes(reader: coldfront::FileReader) -> Vec<u8> {
+    reader.flat_map(|piece| piece.unwrap().to_vec()).collect()
+}

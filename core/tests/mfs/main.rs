@@ -4,4 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod crash;
 mod kubo;
+mod model;
+mod sentences;
