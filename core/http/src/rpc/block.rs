@@ -201,8 +201,11 @@ fn put(call: &mut Call) -> Result<(), Failed> {
             store.put(&[Block::verified(cid, data)?])?;
         }
         if pin {
+            let claim = call.claim(&[cid])?;
             daemon.pins()?.add(&coldfront::pin::NewPin::new(cid))?;
+            call.pinned(&[cid], claim)?;
         } else {
+            call.changed(&cid);
             store.sync()?;
         }
         call.emit(&BlockStat { key: cids.show(&cid), size })?;

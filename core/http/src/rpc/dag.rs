@@ -134,9 +134,14 @@ fn put(call: &mut Call) -> Result<(), Failed> {
             call.emit(&earlier)?;
         }
     }
-    match pin {
-        true => daemon.pins()?.add_all(&pins)?,
-        false => store.sync()?,
+    let cids: Vec<Cid> = pins.iter().map(|pin: &NewPin| pin.cid).collect();
+    if pin {
+        let claim = call.claim(&cids)?;
+        daemon.pins()?.add_all(&pins)?;
+        call.pinned(&cids, claim)?;
+    } else {
+        store.sync()?;
+        cids.iter().for_each(|cid| call.changed(cid));
     }
     held.map_or(Ok(()), |last| call.emit(&last))
 }
@@ -258,7 +263,11 @@ fn import(call: &mut Call) -> Result<(), Failed> {
     }
     if pin {
         for root in roots {
+            let claim = call.claim(&[root])?;
             let pinned = daemon.pins()?.add(&NewPin::new(root));
+            if pinned.is_ok() {
+                call.pinned(&[root], claim)?;
+            }
             let failed = pinned.err().map(|error| match Failed::from(error) {
                 failed if failed.message == Failed::not_found(&root).message => {
                     format!("ipld: could not find {root}")

@@ -112,6 +112,7 @@ fn add(call: &mut Call) -> Result<(), Failed> {
         let cid = call.resolve_cid(&path).map_err(|failed| failed.within("pin"))?;
         let mode = if recursive { PinMode::Recursive } else { PinMode::Direct };
         let pin = NewPin { cid, mode, name: name.clone() };
+        let claim = call.claim(&[cid])?;
         let mut told = Instant::now();
         let mut failed = None;
         let mut here = 0;
@@ -141,6 +142,7 @@ fn add(call: &mut Call) -> Result<(), Failed> {
             }
             (Err(error), _) => return Err(Failed::from(error).within("pin")),
         }
+        call.pinned(&[cid], claim)?;
         done += here.max(1);
         pinned.push(cids.show(&cid));
     }
@@ -160,7 +162,9 @@ fn rm(call: &mut Call) -> Result<(), Failed> {
     let mut removed = Vec::new();
     for path in call.args.clone() {
         let cid = call.resolve_cid(&path)?;
+        call.may_unpin(&cid)?;
         pins.remove(&cid, recursive)?;
+        call.unpinned(&cid)?;
         removed.push(cids.show(&cid));
     }
     call.once(&Pinned { pins: removed })
@@ -172,11 +176,20 @@ fn update(call: &mut Call) -> Result<(), Failed> {
     let cids = call.cids()?;
     let from = call.resolve_cid(&call.arg(0).to_owned())?;
     let to = call.resolve_cid(&call.arg(1).to_owned())?;
-    pins.update(&from, &to, call.options.flag("unpin")).map_err(|error| match error {
+    let unpin = call.options.flag("unpin");
+    if unpin {
+        call.may_unpin(&from)?;
+    }
+    let claim = call.claim(&[to])?;
+    pins.update(&from, &to, unpin).map_err(|error| match error {
         PinError::NotPinned(_) => Failed::new("'from' cid was not recursively pinned already"),
         PinError::AlreadyPinned(_) => Failed::new("'to' cid was already recursively pinned"),
         error => error.into(),
     })?;
+    call.pinned(&[to], claim)?;
+    if unpin && from != to {
+        call.unpinned(&from)?;
+    }
     call.once(&Pinned { pins: vec![cids.show(&from), cids.show(&to)] })
 }
 
