@@ -8,6 +8,7 @@ mod config;
 mod file;
 mod flags;
 mod handles;
+mod storage;
 mod units;
 
 use std::io::Write;
@@ -202,7 +203,7 @@ async fn serve_until_signal(
     if let Some(listener) = &rpc_listener {
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
-    let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
+    let daemon = Arc::new(Daemon::new(repo.clone(), identity()).stored_in(storage::of(&options)));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));

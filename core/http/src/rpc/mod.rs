@@ -26,6 +26,7 @@ mod daemon;
 mod dag;
 mod dag_path;
 mod diag;
+pub mod docs;
 mod error;
 mod files;
 mod get;
