@@ -29,6 +29,8 @@ mod diag;
 pub mod docs;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod get;
 mod id;
 mod ipld;
