@@ -10,7 +10,9 @@ mod file;
 mod flags;
 mod handles;
 mod janitor;
+mod storage;
 mod units;
+mod where_is;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => read(&flags).and_then(run),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
+        Command::Where(flags) => where_is(&flags),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     let (error, code) = match done {
@@ -90,6 +93,17 @@ fn read(flags: &Flags) -> Result<Config, Failure> {
 
 fn emit(config: &Config) -> Result<(), Failure> {
     print(&config.to_toml().map_err(usage)?)
+}
+
+/// Where a block lies, asked of a running server.
+fn where_is(flags: &flags::Where) -> Result<(), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let server = flags.rpc.clone().or_else(|| environment("COLDFRONT_RPC"));
+    let server = config::address(server.as_deref().unwrap_or("5001"));
+    let server = server.map_err(|expected| usage(format!("--rpc: {expected}")))?;
+    let token = environment("COLDFRONT_TOKEN");
+    let asked = where_is::ask(server, token.as_deref(), &flags.path, flags.json);
+    print(&asked.map_err(Failure::Failed)?)
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -210,7 +224,7 @@ async fn serve_until_signal(
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
     let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
-    let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
+    let daemon = Arc::new(Daemon::new(repo.clone(), identity()).stored_in(storage::of(&options)));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
