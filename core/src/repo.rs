@@ -18,7 +18,7 @@ use crate::store::archive::{Archive, ArchiveOptions};
 use crate::store::car::{Car, CarOptions};
 #[cfg(feature = "hot")]
 use crate::store::hot::{HotOptions, HotStore};
-use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
+use crate::store::tiers::{Holder, TierLimits, TierStats, Tiers, Verify};
 use crate::store::{BlockSource, Extent, Fault, Located};
 use crate::unixfs::directory::{Found, find};
 use crate::unixfs::{FileReader, Listing, Node};
@@ -181,6 +181,12 @@ impl Repo {
     /// Where a block lies, without reading it; `None` when no tier holds it. One open. Blocks.
     pub fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
         self.nodes.tiers().locate(cid)
+    }
+
+    /// Every tier that holds a block, in the order in which they are asked, whether its copy is good or not. One open a
+    /// tier. Blocks.
+    pub fn holders(&self, cid: &Cid) -> Vec<Holder> {
+        self.nodes.tiers().holders(cid)
     }
 
     /// The length of a block in bytes; `None` when no tier holds it. One stat. Blocks.

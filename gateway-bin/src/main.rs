@@ -20,7 +20,8 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::Identity;
-use coldfront_http::{Daemon, Gateway, Limits, Rpc, serve, serve_rpc};
+use coldfront_http::rpc::access::Access;
+use coldfront_http::{Daemon, Gateway, Limits, Rpc, RpcListener, serve, serve_rpc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -202,7 +203,7 @@ async fn serve_until_signal(
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
     let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
-    let rpc = Rpc::new(daemon.clone(), limits.clone());
+    let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
     let (stop, at_once) = signals.apart();
@@ -220,7 +221,10 @@ async fn serve_until_signal(
     let served = async {
         let gateway =
             serve_at(gateway_listener, |listener| serve(listener, gateway.clone(), told(&stopped)));
-        let rpc = serve_at(rpc_listener, |listener| serve_rpc(listener, rpc, told(&stopped)));
+        let rpc = serve_at(rpc_listener, |listener| {
+            let listener = RpcListener { listener, access: Access::new(), tls: None };
+            serve_rpc(listener, rpc, told(&stopped))
+        });
         tokio::try_join!(gateway, rpc, async {
             stop.await;
             Ok(())

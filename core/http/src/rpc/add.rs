@@ -476,7 +476,12 @@ impl Adding<'_> {
                 .iter()
                 .map(|(cid, _)| NewPin { name: name.clone(), ..NewPin::new(*cid) })
                 .collect();
+            let cids: Vec<Cid> = roots.iter().map(|(cid, _)| *cid).collect();
+            let claim = self.call.claim(&cids)?;
             self.call.daemon.pins()?.add_all(&pins)?;
+            self.call.pinned(&cids, claim)?;
+        } else if !self.plan.only_hash {
+            roots.iter().for_each(|(cid, _)| self.call.changed(cid));
         }
         if let Some(to) = self.plan.to_files.clone() {
             return Err(Failed::new(format!("to-files: {to}: MFS is not served here yet")));

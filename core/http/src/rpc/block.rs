@@ -4,10 +4,13 @@ use std::io::Read;
 
 use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
+use coldfront::gc::{Removal, remove};
+use coldfront::pin::{PinIndex, PinStatus};
 use coldfront::{Block, BlockStore, Cid};
 use serde::Serialize;
 
 use super::call::Call;
+use super::cid_text::CidText;
 use super::error::Failed;
 use super::multihash::multihash;
 use super::table::{Arg, Class, Command, Effect, Opt};
@@ -49,6 +52,17 @@ pub(super) const COMMANDS: &[Command] = &[
         class: Class::Upload,
         ..Command::new("block/put", "Store blocks", put)
     },
+    Command {
+        args: &[Arg::text("cid", "The blocks").many().stdin()],
+        options: &[
+            Opt::flag(&["force", "f"], "Say nothing of blocks that are not held").or("false"),
+            Opt::flag(&["quiet", "q"], "Report failures alone").or("false"),
+        ],
+        output: r#"{"Hash","Error"?} for each, one a line"#,
+        effect: Effect::Removes,
+        class: Class::Stream,
+        ..Command::new("block/rm", "Remove blocks of the hot store that nothing keeps", rm)
+    },
 ];
 
 #[derive(Serialize)]
@@ -70,6 +84,51 @@ fn stat(call: &mut Call) -> Result<(), Failed> {
     let size = call.repo().size(&cid)?.ok_or_else(|| Failed::not_found(&cid))?;
     let key = call.cids()?.show(&cid);
     call.once(&BlockStat { key, size })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Removed {
+    hash: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+}
+
+fn rm(call: &mut Call) -> Result<(), Failed> {
+    let daemon = call.daemon.clone();
+    let pins = daemon.pins()?;
+    let (force, quiet) = (call.options.flag("force"), call.options.flag("quiet"));
+    let cids = call.cids()?;
+    for path in call.args.clone() {
+        let cid = call.resolve_cid(&path)?;
+        let error = match remove(pins, &cid)? {
+            Removal::Removed => String::new(),
+            Removal::Kept => why_kept(pins, &cid, &cids)?,
+            Removal::NotHeld if call.repo().size(&cid)?.is_some() => {
+                "block is in the read-only archive".into()
+            }
+            Removal::NotHeld if force => String::new(),
+            Removal::NotHeld => format!("ipld: could not find {cid}"),
+        };
+        if !quiet || !error.is_empty() {
+            call.emit(&Removed { hash: cids.show(&cid), error })?;
+        }
+    }
+    Ok(())
+}
+
+/// What keeps a block, in Kubo's words where it has some.
+fn why_kept(pins: &PinIndex, cid: &Cid, cids: &CidText) -> Result<String, Failed> {
+    Ok(match pins.status(cid)? {
+        PinStatus::Recursive => "pinned: recursive".into(),
+        PinStatus::Direct => "pinned: direct".into(),
+        PinStatus::Indirect { through } => format!("pinned via {}", cids.show(&through)),
+        // Pinned under another spelling, below the root of MFS, or in the hands of a writer at work.
+        _ => match pins.why(cid)?.and_then(|way| way.first().copied()) {
+            Some(root) => format!("pinned via {}", cids.show(&root)),
+            None => "it is kept by a call that is under way".into(),
+        },
+    })
 }
 
 /// How the CID of a block is made.
@@ -142,8 +201,11 @@ fn put(call: &mut Call) -> Result<(), Failed> {
             store.put(&[Block::verified(cid, data)?])?;
         }
         if pin {
+            let claim = call.claim(&[cid])?;
             daemon.pins()?.add(&coldfront::pin::NewPin::new(cid))?;
+            call.pinned(&[cid], claim)?;
         } else {
+            call.changed(&cid);
             store.sync()?;
         }
         call.emit(&BlockStat { key: cids.show(&cid), size })?;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::args::Options;
+use super::changes::Changed;
 use super::cid_text::CidText;
 use super::daemon::Daemon;
 use super::error::Failed;
@@ -20,6 +21,7 @@ use super::json;
 use super::multipart::Parts;
 use super::response::{Cancel, Event, Form};
 use super::table::Command;
+use super::tokens::{MAX_OWN_PINS, OwnPins, Pace, Token};
 use super::upload::Upload;
 
 /// Values that wait because the client is slow, in bytes: then the command waits.
@@ -37,12 +39,97 @@ pub(crate) struct Call {
     pub(crate) options: Options,
     /// The body, and its boundary where it is form data.
     pub(crate) body: Option<(Upload, Option<String>)>,
-    /// Who called, for the log of changes; empty where no tokens are configured.
-    pub(crate) user: String,
+    pub(crate) caller: Caller,
+    /// For the log of changes.
+    pub(crate) changed: Changed,
     pub(crate) out: Emitter,
 }
 
+/// Who called.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    token: Option<Arc<Token>>,
+}
+
+impl Caller {
+    pub(crate) fn new(token: Option<Arc<Token>>) -> Caller {
+        Caller { token }
+    }
+
+    /// Its name; `-` where no tokens are asked for.
+    pub(crate) fn name(&self) -> &str {
+        self.token.as_ref().map_or("-", |token| token.name())
+    }
+
+    /// The pins it made, where it may remove no others.
+    fn own_pins(&self) -> Option<&OwnPins> {
+        self.token.as_ref().and_then(|token| token.own_pins())
+    }
+
+    /// What slows one direction of the call down, if anything does.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        self.token.as_ref().map(|token| token.pace())
+    }
+}
+
+/// Roots that were not pinned before: whoever pins them may remove them.
+#[derive(Debug, Default)]
+pub(crate) struct Claim(Vec<Cid>);
+
 impl Call {
+    /// Notes a root that was stored or removed, for the log of changes.
+    pub(crate) fn changed(&mut self, cid: &Cid) {
+        self.changed.note(cid);
+    }
+
+    /// To be asked before roots are pinned: which of them will be the caller's own, where that counts. Every command that
+    /// pins asks, and says [`Call::pinned`] afterwards.
+    pub(crate) fn claim(&self, cids: &[Cid]) -> Result<Claim, Failed> {
+        let Some(own) = self.caller.own_pins() else { return Ok(Claim::default()) };
+        let pins = self.daemon.pins()?;
+        let mut new = Vec::new();
+        for cid in cids {
+            if pins.get(cid)?.is_none() {
+                new.push(*cid);
+            }
+        }
+        match own.has_room(new.len()).map_err(list_failed)? {
+            true => Ok(Claim(new)),
+            false => Err(Failed::client(format!(
+                "this token has made {MAX_OWN_PINS} pins, and more cannot be remembered as its own"
+            ))),
+        }
+    }
+
+    /// Notes roots that have been pinned, and whose they are.
+    pub(crate) fn pinned(&mut self, cids: &[Cid], claim: Claim) -> Result<(), Failed> {
+        cids.iter().for_each(|cid| self.changed.note(cid));
+        match self.caller.own_pins() {
+            // ORDER: after the pins. What is lost in between can be removed by others alone.
+            Some(own) => own.made(&claim.0).map_err(list_failed),
+            None => Ok(()),
+        }
+    }
+
+    /// To be asked before a root is unpinned: fails where the caller may only remove pins of its own, and this is none.
+    pub(crate) fn may_unpin(&self, cid: &Cid) -> Result<(), Failed> {
+        match self.caller.own_pins() {
+            Some(own) if !own.holds(cid).map_err(list_failed)? => Err(Failed::client(format!(
+                "{cid} was not pinned with this token, which may remove its own pins alone"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a root that has been unpinned.
+    pub(crate) fn unpinned(&mut self, cid: &Cid) -> Result<(), Failed> {
+        self.changed.note(cid);
+        match self.caller.own_pins() {
+            Some(own) => own.removed(cid).map_err(list_failed),
+            None => Ok(()),
+        }
+    }
+
     /// The argument at a place.
     pub(crate) fn arg(&self, at: usize) -> &str {
         self.args.get(at).map(String::as_str).unwrap_or_default()
@@ -102,6 +189,12 @@ impl Call {
         self.out.value(value)
     }
 
+    /// Emits a piece of the only value, in JSON.
+    pub(crate) fn once_piece(&mut self, json: Bytes) -> Result<(), Failed> {
+        self.out.begin(Form::Once)?;
+        self.out.bytes(json)
+    }
+
     /// Begins the only value, of which the text is emitted as bytes, since it may be long.
     pub(crate) fn begin_once(&mut self) -> Result<(), Failed> {
         self.out.begin(Form::Once)
@@ -130,6 +223,12 @@ impl Call {
     pub(crate) fn check(&self) -> Result<(), Failed> {
         self.out.check()
     }
+}
+
+/// The list of a token's pins lies on a disk of the operator's.
+fn list_failed(error: std::io::Error) -> Failed {
+    tracing::warn!(%error, "the list of a token's pins cannot be used");
+    Failed::new("the list of this token's pins cannot be used; the server's log says why")
 }
 
 /// The way to whoever answers.

@@ -13,7 +13,9 @@ use coldfront::store::hot::HotStore;
 use coldfront::{ContentPath, Repo, parse_cid};
 use tokio::sync::watch;
 
+use super::calls::Calls;
 use super::error::Failed;
+use super::settings::Settings;
 
 /// What a server without a hot store says to whoever wants to write.
 const READ_ONLY: &str =
@@ -42,11 +44,45 @@ impl Identity {
     }
 }
 
+/// What is known of the disks without looking at blocks.
+#[derive(Clone, Default)]
+pub struct Storage {
+    /// What `repo/stat` shows as the path of the repository.
+    pub path: String,
+    /// Bytes of the archives, as far as they are known.
+    pub archive_bytes: Option<u64>,
+    /// The bound that is told; none is what the disk has room for.
+    pub max: Option<u64>,
+    /// Asks for the bytes that are free where the hot store lies.
+    pub free: Option<FreeSpace>,
+}
+
+/// Asks for free bytes.
+pub type FreeSpace = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// The bound for a repository that has `size` bytes now. IPFS Cluster gives no work to a node whose bound is not above
+    /// its size.
+    pub(crate) fn max_for(&self, size: u64) -> u64 {
+        let free = || self.free.as_ref().and_then(|free| free()).unwrap_or(0);
+        self.max.unwrap_or_else(|| size.saturating_add(free()))
+    }
+}
+
 /// What commands work on. Shared by all calls.
 #[derive(Debug)]
 pub struct Daemon {
     repo: Repo,
     identity: Identity,
+    storage: Storage,
+    settings: Settings,
+    calls: Calls,
     addresses: Vec<String>,
     began: SystemTime,
     ending: watch::Sender<bool>,
@@ -59,13 +95,47 @@ impl Daemon {
     pub fn new(repo: Repo, identity: Identity) -> Daemon {
         let (ending, _) = watch::channel(false);
         let began = SystemTime::now();
-        Daemon { repo, identity, addresses: Vec::new(), began, ending, files: Mutex::new(None) }
+        Daemon {
+            repo,
+            identity,
+            storage: Storage::default(),
+            settings: Settings::default(),
+            calls: Calls::default(),
+            addresses: Vec::new(),
+            began,
+            ending,
+            files: Mutex::new(None),
+        }
     }
 
     /// The same node with the multiaddrs at which it can be reached, each with the peer ID at its end.
     pub fn reached_at(mut self, addresses: Vec<String>) -> Daemon {
         self.addresses = addresses;
         self
+    }
+
+    /// The same node with what is known of its disks.
+    pub fn stored_in(mut self, storage: Storage) -> Daemon {
+        self.storage = storage;
+        self
+    }
+
+    /// The same node with a configuration.
+    pub fn configured_by(mut self, settings: Settings) -> Daemon {
+        self.settings = settings;
+        self
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// The repository.

@@ -3,7 +3,9 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
-use coldfront::mfs::{CidFormat, CpOptions, Kind as Is, Mfs, MfsError, MkdirOptions, Stat, WriteOptions};
+use coldfront::mfs::{
+    CidFormat, CpOptions, Kind as Is, Mfs, MfsError, MkdirOptions, Stat, WriteOptions,
+};
 use coldfront::unixfs::import::HashFunction;
 use coldfront::unixfs::node::Mtime;
 use serde::Serialize;
@@ -13,9 +15,11 @@ use super::error::Failed;
 use super::json;
 use super::table::{Arg, Class, Command, Effect, Kind, Opt};
 
-const FLUSH: Opt =
-    Opt::flag(&["flush", "f"], "Return when the change is durable; else it is seen and may be lost")
-        .or("true");
+const FLUSH: Opt = Opt::flag(
+    &["flush", "f"],
+    "Return when the change is durable; else it is seen and may be lost",
+)
+.or("true");
 
 const PARENTS: Opt = Opt::flag(&["parents", "p"], "Make directories above it as needed");
 
@@ -114,7 +118,10 @@ pub(super) const COMMANDS: &[Command] = &[
         args: &[Arg::text("path", "What to remove").many()],
         options: &[
             Opt::flag(&["recursive", "r"], "Remove directories"),
-            Opt::flag(&["force"], "Remove what is there, whatever it is, and do not mind if nothing is"),
+            Opt::flag(
+                &["force"],
+                "Remove what is there, whatever it is, and do not mind if nothing is",
+            ),
             Opt::flag(&["flush", "f"], "Always on"),
         ],
         output: "a sentence for each path that stays",

@@ -2,35 +2,56 @@
 //!
 //! Owns the order in which a call is processed. Each step is a file beside this one:
 //!
-//! 1. [`security`]: method, origin, user agent, token (else 204, 400, 403, 405);
+//! 1. [`access`]: method, origin, user agent, token (else 204, 400, 403, 405), and the limits of the token (else 429);
 //! 2. [`table`]: the command (else 404); [`args`]: its arguments and options (else 400);
-//! 3. a place among the calls of its class, and room for its body (else 429, 503, before the body is read);
+//! 3. a place among the calls of its class, and room for its body (else 503, before the body is read);
 //! 4. the command, on a thread of its own where it may block: [`call`] is what it sees;
 //! 5. [`response`]: what it emits, as status, headers, chunks and trailers.
 //!
 //! Commands are a file a group, with the names of their twins in kubo `core/commands`. Must not know sockets, nor how blocks
 //! are stored.
 
+pub mod access;
 mod add;
 mod args;
 mod block;
 mod call;
+mod calls;
 mod cat;
+mod changes;
 mod cid_text;
+mod commands;
+mod config;
 mod daemon;
+mod dag;
 mod dag_path;
+mod diag;
 mod error;
 mod files;
+mod get;
 mod id;
+mod ipld;
 mod json;
+mod ls;
 mod multihash;
 mod multipart;
+mod off;
+mod pin;
+mod refs;
+mod repo;
+mod resolve;
 mod response;
-mod security;
+mod settings;
+mod stats;
+mod swarm;
 mod table;
+mod tar;
+mod time;
+pub mod tokens;
 pub(crate) mod trailers;
 mod upload;
 mod version;
+mod where_is;
 
 use std::sync::Arc;
 
@@ -41,15 +62,17 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use daemon::{Daemon, Identity};
+pub use daemon::{Daemon, FreeSpace, Identity, Storage};
 pub(crate) use response::Emitted;
+pub use settings::{Save, Settings};
 
 use crate::body::{Body, FileBody, Part};
 use crate::bridge::Bridge;
 use crate::buffers::Buffers;
 use crate::limits::{Limits, RpcLimits};
+use access::{Access, Admitted};
 use args::Parsed;
-use call::{Call, Emitter};
+use call::{Call, Caller, Emitter};
 use error::{Failed, FailedKind};
 use response::{Answering, Cancel, CancelOnDrop, EVENTS};
 use table::{Class, Command};
@@ -63,7 +86,6 @@ const BELOW: &str = "/api/v0/";
 pub struct Rpc {
     daemon: Arc<Daemon>,
     limits: Limits,
-    policy: security::Policy,
     quick: Arc<Bridge>,
     stream: Arc<Bridge>,
     upload: Arc<Bridge>,
@@ -75,21 +97,20 @@ pub struct Rpc {
 
 impl Rpc {
     /// The API of a node. Opens nothing and listens to nothing.
-    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Arc<Self> {
+    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Self {
         let RpcLimits { quick_calls, stream_calls, upload_calls, waiting_calls, .. } = limits.rpc;
         let bridge = |threads| Arc::new(Bridge::new(daemon.repo().clone(), threads, waiting_calls));
         let kib = limits.rpc.body_bytes / 1024;
-        Arc::new(Rpc {
+        Rpc {
             quick: bridge(quick_calls),
             stream: bridge(stream_calls),
             upload: bridge(upload_calls),
             buffers: Buffers::new(limits.bytes_in_flight),
             bodies: Arc::new(Semaphore::new(kib.clamp(1, Semaphore::MAX_PERMITS))),
             large_bodies: Arc::new(Semaphore::new(limits.rpc.large_bodies.max(1))),
-            policy: security::Policy::default(),
             daemon,
             limits,
-        })
+        }
     }
 
     /// The node below.
@@ -102,17 +123,41 @@ impl Rpc {
         &self.limits
     }
 
-    /// Answers one request. The body is read while the answer is under way.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        match self.begin(request) {
-            Ok(answering) => response::answer(answering).await,
+    /// Answers one request that came through a listener. The body is read while the answer is under way.
+    pub async fn handle(&self, access: &Access, request: Request<Incoming>) -> Response<Body> {
+        let admitted = match access.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal,
+        };
+        let mut response = self.answer(&admitted, request).await;
+        access.stamp(&admitted, response.headers_mut());
+        response
+    }
+
+    async fn answer(&self, admitted: &Admitted, request: Request<Incoming>) -> Response<Body> {
+        let place = match &admitted.token {
+            None => None,
+            Some(token) => match token.enter().await {
+                Ok(place) => Some(place),
+                Err(refused) => return too_many(token.name(), refused),
+            },
+        };
+        let caller = Caller::new(admitted.token.clone());
+        match self.begin(caller, request) {
+            Ok(mut answering) => {
+                answering.kept.extend(place.map(|place| Box::new(place) as response::Kept));
+                response::answer(answering).await
+            }
             Err(response) => response,
         }
     }
 
     /// Starts the command of a request.
-    fn begin(&self, request: Request<Incoming>) -> Result<Answering, Response<Body>> {
-        self.policy.admit(&request)?;
+    fn begin(
+        &self,
+        caller: Caller,
+        request: Request<Incoming>,
+    ) -> Result<Answering, Response<Body>> {
         let path = request.uri().path().strip_prefix(BELOW).unwrap_or_default();
         let (command, first) = table::find(path).ok_or_else(not_found)?;
         let query = request.uri().query().unwrap_or_default();
@@ -127,7 +172,8 @@ impl Rpc {
                 bad_request(format!("invalid timeout \"{text}\", expected a duration such as 30s"))
             })?),
         };
-        let (body, drained) = self.body(command, request.into_body())?;
+        let (body, drained) = self.body(command, &caller, request.into_body())?;
+        let record = self.daemon.calls().begin(command.name, &parsed.args, &parsed.options);
         let cancel = Cancel::default();
         let (sender, events) = mpsc::channel(EVENTS);
         let deadline = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
@@ -137,7 +183,8 @@ impl Rpc {
             args: parsed.args,
             options: parsed.options,
             body: body.map(|body| (body, boundary)),
-            user: String::new(),
+            changed: Default::default(),
+            caller: caller.clone(),
             out: Emitter::new(sender, cancel.clone(), deadline),
         };
         let bridge = match command.class {
@@ -151,6 +198,7 @@ impl Rpc {
         Ok(Answering {
             events,
             late: command.late,
+            pace: caller.pace(),
             drained,
             deadline: deadline.map(Instant::from_std),
             into_file: Box::new(move |files| {
@@ -158,7 +206,7 @@ impl Rpc {
                 Body::file(FileBody::new(stream.clone(), buffers.clone(), ahead, parts))
             }),
             cancel: CancelOnDrop(cancel),
-            kept: vec![Box::new(job)],
+            kept: vec![Box::new(job), Box::new(record)],
         })
     }
 
@@ -166,6 +214,7 @@ impl Rpc {
     fn body(
         &self,
         command: &'static Command,
+        caller: &Caller,
         body: Incoming,
     ) -> Result<(Option<Upload>, Option<upload::Drained>), Response<Body>> {
         if body.is_end_stream() {
@@ -182,7 +231,7 @@ impl Rpc {
             }
             _ => None,
         };
-        let (upload, drained) = Upload::start(body, self.limits.stall_time, room);
+        let (upload, drained) = Upload::start(body, self.limits.stall_time, room, caller.pace());
         Ok((Some(upload), Some(drained)))
     }
 }
@@ -212,6 +261,7 @@ fn run(mut call: Call) {
     {
         tracing::debug!(command = call.command.name, error = failed.message, "a call failed");
     }
+    changes::log(&call, &result);
     let Call { out, body, .. } = call;
     // What is left of the body is stepped over while the answer ends.
     drop(body);
@@ -263,6 +313,16 @@ fn busy(what: &str) -> Response<Body> {
     let sentence = format!("{what}; please try again shortly\n");
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, &sentence);
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+    response
+}
+
+/// A token's calls, or its bytes, are as many as they may be.
+fn too_many(name: &str, refused: tokens::TooMany) -> Response<Body> {
+    let seconds = refused.retry_after.as_secs_f64().ceil().max(1.0) as u64;
+    let sentence =
+        format!("the token \"{name}\" has as much under way as it may; try again in {seconds} s\n");
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, &sentence);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
     response
 }
 

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use super::error::Failed;
 use super::json;
 use super::table::Late;
+use super::tokens::Pace;
 use super::upload::Drained;
 use crate::body::{Body, BodyError};
 
@@ -92,6 +93,7 @@ pub(crate) struct Emitted {
     events: mpsc::Receiver<Event>,
     file: Option<Body>,
     late: Late,
+    pace: Option<Pace>,
     state: State,
     drained: Option<Drained>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -119,6 +121,8 @@ enum State {
 pub(crate) struct Answering {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) late: Late,
+    /// What slows the answer down.
+    pub(crate) pace: Option<Pace>,
     pub(crate) drained: Option<Drained>,
     pub(crate) deadline: Option<Instant>,
     /// Makes a body of the files that an answer ends with.
@@ -156,6 +160,7 @@ fn emitted(answering: Answering, ended: bool) -> Body {
         events: answering.events,
         file: None,
         late: answering.late,
+        pace: answering.pace,
         state: if ended { State::Ending(None) } else { State::Open },
         drained: answering.drained,
         deadline,
@@ -256,7 +261,13 @@ impl Emitted {
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                 }
                 State::Open => {
+                    if let Some(pace) = &mut self.pace {
+                        ready!(pace.poll_ready(cx));
+                    }
                     if let Some(frame) = ready!(self.poll_open(cx)) {
+                        if let Some(pace) = &mut self.pace {
+                            pace.passed(frame.len());
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(frame))));
                     }
                 }

@@ -201,9 +201,23 @@ const GROUPS: &[&[Command]] = &[
     super::add::COMMANDS,
     super::block::COMMANDS,
     super::cat::COMMANDS,
+    super::commands::COMMANDS,
+    super::config::COMMANDS,
+    super::dag::COMMANDS,
+    super::diag::COMMANDS,
     super::files::COMMANDS,
+    super::get::COMMANDS,
     super::id::COMMANDS,
+    super::ls::COMMANDS,
+    super::off::COMMANDS,
+    super::pin::COMMANDS,
+    super::refs::COMMANDS,
+    super::repo::COMMANDS,
+    super::resolve::COMMANDS,
+    super::stats::COMMANDS,
+    super::swarm::COMMANDS,
     super::version::COMMANDS,
+    super::where_is::COMMANDS,
 ];
 
 /// All commands.

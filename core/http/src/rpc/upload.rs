@@ -13,6 +13,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::tokens::Pace;
+
 /// Pieces of a body, of some 400 KiB at most, that wait for a command.
 const WAITING: usize = 2;
 
@@ -44,12 +46,17 @@ pub(crate) struct Room {
 }
 
 impl Upload {
-    /// Begins to read. `stall` is the longest time that the client may send nothing.
-    pub(crate) fn start(body: Incoming, stall: Duration, room: Option<Room>) -> (Upload, Drained) {
+    /// Begins to read. `stall` is the longest time that the client may send nothing; `pace` slows it down.
+    pub(crate) fn start(
+        body: Incoming,
+        stall: Duration,
+        room: Option<Room>,
+        pace: Option<Pace>,
+    ) -> (Upload, Drained) {
         let (sender, pieces) = mpsc::channel(WAITING);
         let (drained, wait) = oneshot::channel();
         tokio::spawn(async move {
-            pump(body, sender, stall, room).await;
+            pump(body, sender, stall, room, pace).await;
             drop(drained);
         });
         (Upload { pieces, piece: Bytes::new() }, wait)
@@ -87,6 +94,7 @@ async fn pump(
     pieces: mpsc::Sender<io::Result<Bytes>>,
     stall: Duration,
     room: Option<Room>,
+    mut pace: Option<Pace>,
 ) {
     let mut passed = 0u64;
     let mut large = None;
@@ -115,6 +123,13 @@ async fn pump(
         if let Some(room) = room.as_ref().filter(|room| large.is_none() && passed > room.small) {
             tokio::select! {
                 place = room.large.clone().acquire_owned() => large = place.ok(),
+                () = pieces.closed() => break,
+            }
+        }
+        if let (Some(pace), Ok(data)) = (&mut pace, &piece) {
+            pace.passed(data.len());
+            tokio::select! {
+                () = pace.ready() => {}
                 () = pieces.closed() => break,
             }
         }
