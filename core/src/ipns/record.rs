@@ -47,7 +47,7 @@ pub enum RecordError {
     #[error("public key not found in record")]
     NoKey,
     /// The signature is another's, or of something else.
-    #[error("record signature verification failed")]
+    #[error("signature verification failed")]
     Signature,
     /// Its time is over.
     #[error("record has expired")]
@@ -141,7 +141,7 @@ impl Record {
             wire::put_number(&mut bytes, 5, sequence);
             wire::put_number(&mut bytes, 6, nanos);
         }
-        if public_of(&key.id()).is_none() {
+        if key.id().public().is_none() {
             wire::put_bytes(&mut bytes, 7, &key.public());
         }
         wire::put_bytes(&mut bytes, 8, &signature);
@@ -177,7 +177,7 @@ impl Record {
     /// Whether it may be believed now to be the record of a name. One check of a signature.
     pub fn check(&self, name: &KeyId, now: SystemTime) -> Result<(), RecordError> {
         let fields = Fields::parse(&self.bytes)?;
-        let key = match (fields.public_key, public_of(name)) {
+        let key = match (fields.public_key, name.public()) {
             (&[], Some(key)) => key,
             (&[], None) => return Err(RecordError::NoKey),
             (key, _) => {
@@ -239,6 +239,12 @@ impl Record {
         }
     }
 
+    /// Whether it has the fields of older readers.
+    pub fn has_v1(&self) -> bool {
+        Fields::parse(&self.bytes)
+            .is_ok_and(|fields| !fields.old_signature.is_empty() || !fields.value.is_empty())
+    }
+
     /// When it ends.
     pub fn end(&self) -> SystemTime {
         self.end
@@ -258,13 +264,6 @@ impl Record {
 fn empty_identity() -> Cid {
     let nothing = cid::multihash::Multihash::wrap(IDENTITY, &[]).unwrap_or_default();
     Cid::new_v1(crate::block::RAW, nothing)
-}
-
-/// The public key that a name holds: of short keys the name is the key.
-fn public_of(name: &KeyId) -> Option<PublicKey> {
-    let bytes = name.to_bytes();
-    let hash = cid::multihash::Multihash::<64>::from_bytes(&bytes).ok()?;
-    (hash.code() == IDENTITY).then(|| PublicKey::try_decode_protobuf(hash.digest()).ok()).flatten()
 }
 
 /// The signed map.

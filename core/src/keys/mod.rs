@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cid::multibase::Base;
-use libp2p_identity::{KeyType, Keypair, PeerId};
+use libp2p_identity::{KeyType, Keypair, PeerId, PublicKey};
 
 use crate::block::{Cid, LIBP2P_KEY};
 use crate::error::StoreError;
@@ -53,6 +53,9 @@ pub enum KeyError {
     /// No key of the name.
     #[error("no key named {0} was found")]
     Missing(String),
+    /// No key of the name, and the name is no public name.
+    #[error("no key by the given name was found")]
+    NoSuchKey,
     /// Neither a name nor an ID of a key.
     #[error("no key by the given name or PeerID was found")]
     Unknown,
@@ -194,6 +197,11 @@ impl Key {
         self.pair.sign(bytes).map_err(|e| KeyError::Signing(e.to_string()))
     }
 
+    /// Whether bytes were signed by this key.
+    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.pair.public().verify(bytes, signature)
+    }
+
     /// Its kind, as Go spells its type, unless it is one that Kubo takes without a word.
     fn unusual(&self) -> Option<&'static str> {
         match self.pair.key_type() {
@@ -256,6 +264,18 @@ impl KeyId {
     /// The bytes of the peer ID, a multihash.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.to_bytes()
+    }
+
+    /// The public key that a name holds: of short keys the name is the key.
+    pub(crate) fn public(&self) -> Option<PublicKey> {
+        let hash = cid::multihash::Multihash::<64>::from_bytes(&self.0.to_bytes()).ok()?;
+        let inline = hash.code() == crate::block::IDENTITY;
+        inline.then(|| PublicKey::try_decode_protobuf(hash.digest()).ok()).flatten()
+    }
+
+    /// Whether bytes were signed by the key of this name; `None` where the name does not hold its key (RSA, ECDSA).
+    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Option<bool> {
+        Some(self.public()?.verify(bytes, signature))
     }
 
     /// The CID of the name in a multibase; base36 is what Kubo writes (`k51…`).
@@ -355,7 +375,7 @@ impl Keyring {
         if let Some(key) = self.get(name)? {
             return Ok(key);
         }
-        let id = KeyId::parse(name).ok_or(KeyError::Unknown)?;
+        let id = KeyId::parse(name).ok_or(KeyError::NoSuchKey)?;
         self.with_id(&id)?.ok_or(KeyError::Unknown)
     }
 
