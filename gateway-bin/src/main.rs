@@ -5,12 +5,16 @@
 
 mod bounds;
 mod config;
+mod doors;
 mod file;
 mod flags;
 mod handles;
+mod rpc;
+mod token;
 mod units;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,8 +24,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::Identity;
-use coldfront_http::rpc::access::Access;
-use coldfront_http::{Daemon, Gateway, Limits, Rpc, RpcListener, serve, serve_rpc};
+use coldfront_http::{Daemon, Gateway, Limits, Rpc, serve, serve_rpc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -29,6 +32,7 @@ use tokio::sync::oneshot;
 use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
+use rpc::Keys;
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +50,7 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => read(&flags).and_then(run),
+        Command::Token(token) => token::run(&token),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
     };
@@ -59,13 +64,13 @@ fn main() -> ExitCode {
 }
 
 /// Why the program ends without having done what was asked.
-enum Failure {
+pub(crate) enum Failure {
     /// It was asked for something that makes no sense.
     Usage(anyhow::Error),
     Failed(anyhow::Error),
 }
 
-fn usage(sentence: String) -> Failure {
+pub(crate) fn usage(sentence: String) -> Failure {
     Failure::Usage(anyhow!(sentence))
 }
 
@@ -89,12 +94,67 @@ fn emit(config: &Config) -> Result<(), Failure> {
     print(&config.to_toml().map_err(usage)?)
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
     printed.map_err(Failure::Failed)
 }
 
+/// Everything that one process serves, and what it says when it is ready.
+pub(crate) struct Serving {
+    pub(crate) listeners: Listeners,
+    pub(crate) repo: RepoOptions,
+    pub(crate) limits: Limits,
+    pub(crate) keys: Keys,
+    pub(crate) identity: Identity,
+    pub(crate) workers: Option<usize>,
+    /// Called once all listeners are bound, before any of them answers.
+    pub(crate) ready: fn(&Bound) -> anyhow::Result<()>,
+}
+
+/// Where clients connect.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) rpc: Option<SocketAddr>,
+    pub(crate) upload: Option<SocketAddr>,
+    /// Whether the RPC API and uploads go through TLS.
+    pub(crate) tls: bool,
+}
+
 fn run(mut config: Config) -> Result<(), Failure> {
+    start_log();
+    let listeners = config.listeners().map_err(usage)?;
+    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
+    if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
+        tracing::warn!("{sentence}");
+    }
+    let repo = config.repo().map_err(usage)?;
+    for archive in &repo.archives {
+        look_at(&archive.path).map_err(Failure::Failed)?;
+    }
+    refuse_twice(&repo.archives).map_err(usage)?;
+    let tls = config.doors.tls().map_err(usage)?;
+    let doors = &config.doors;
+    let keys = Keys::open(
+        doors.tokens.as_ref().map(|tokens| tokens.value.clone()),
+        tls,
+        doors.origins.value.clone(),
+        doors.upload_commands.value.clone(),
+    );
+    let serving = Serving {
+        listeners,
+        repo,
+        limits: config.bounds.http.clone(),
+        keys: keys.map_err(Failure::Failed)?,
+        identity: identity(),
+        workers: config.workers(),
+        ready: tell,
+    };
+    serve_in_runtime(serving).map_err(Failure::Failed)
+}
+
+fn start_log() {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -102,19 +162,21 @@ fn run(mut config: Config) -> Result<(), Failure> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
-    let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
-    let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
-    if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
-        tracing::warn!("{sentence}");
+}
+
+/// Says where clients connect.
+fn tell(bound: &Bound) -> anyhow::Result<()> {
+    let scheme = if bound.tls { "https" } else { "http" };
+    if let Some(at) = bound.gateway {
+        eprintln!("gateway: http://{at}/");
     }
-    let options = config.repo().map_err(usage)?;
-    for archive in &options.archives {
-        look_at(&archive.path).map_err(Failure::Failed)?;
+    if let Some(at) = bound.rpc {
+        eprintln!("rpc: {scheme}://{at}/api/v0");
     }
-    refuse_twice(&options.archives).map_err(usage)?;
-    let limits = config.bounds.http.clone();
-    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
+    if let Some(at) = bound.upload {
+        eprintln!("upload: {scheme}://{at}/api/v0");
+    }
+    Ok(())
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -158,54 +220,49 @@ fn refuse_twice(archives: &[ArchiveOptions]) -> Result<(), String> {
     Ok(())
 }
 
-fn serve_in_runtime(
-    listeners: Listeners,
-    options: RepoOptions,
-    limits: Limits,
-    workers: Option<usize>,
-) -> anyhow::Result<()> {
+pub(crate) fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
-    let mut runtime = match workers {
+    let mut runtime = match serving.workers {
         Some(1) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    if let Some(workers) = workers.filter(|workers| *workers > 1) {
+    if let Some(workers) = serving.workers.filter(|workers| *workers > 1) {
         runtime.worker_threads(workers);
     }
-    let rpc_threads = if listeners.rpc.is_some() { limits.rpc.threads() } else { 0 };
+    let limits = &serving.limits;
+    let calls = serving.listeners.rpc.or(serving.listeners.upload);
+    let rpc_threads = if calls.is_some() { limits.rpc.threads() } else { 0 };
     let runtime = runtime
         .max_blocking_threads(limits.disk_threads + rpc_threads)
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
+    let served = runtime.block_on(serve_until_signal(serving));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
     served
 }
 
-async fn serve_until_signal(
-    listeners: Listeners,
-    options: RepoOptions,
-    limits: Limits,
-) -> anyhow::Result<()> {
+async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
-    let repo = Repo::open(&options)?;
+    let Serving { listeners, limits, keys, .. } = serving;
+    let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
     let rpc_listener = listen_at(listeners.rpc).await?;
-    if let Some(listener) = &gateway_listener {
-        eprintln!("gateway: http://{}/", listener.local_addr()?);
-    }
-    if let Some(listener) = &rpc_listener {
-        eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
-    }
-    let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
+    let upload_listener = listen_at(listeners.upload).await?;
+    (serving.ready)(&Bound {
+        gateway: bound(&gateway_listener)?,
+        rpc: bound(&rpc_listener)?,
+        upload: bound(&upload_listener)?,
+        tls: keys.tls.is_some(),
+    })?;
+    let daemon = Arc::new(Daemon::new(repo.clone(), serving.identity));
     let rpc = Rpc::new(daemon.clone(), limits.clone());
     let gateway = Gateway::new(repo, limits);
-    let watch = tokio::spawn(watch(gateway.clone()));
+    let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
     let (stop, at_once) = signals.apart();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let stop = async {
@@ -221,11 +278,13 @@ async fn serve_until_signal(
     let served = async {
         let gateway =
             serve_at(gateway_listener, |listener| serve(listener, gateway.clone(), told(&stopped)));
-        let rpc = serve_at(rpc_listener, |listener| {
-            let listener = RpcListener { listener, access: Access::new(), tls: None };
-            serve_rpc(listener, rpc, told(&stopped))
+        let all = serve_at(rpc_listener, |listener| {
+            serve_rpc(keys.rpc(listener), rpc.clone(), told(&stopped))
         });
-        tokio::try_join!(gateway, rpc, async {
+        let upload = serve_at(upload_listener, |listener| {
+            serve_rpc(keys.upload(listener), rpc.clone(), told(&stopped))
+        });
+        tokio::try_join!(gateway, all, upload, async {
             stop.await;
             Ok(())
         })
@@ -234,9 +293,13 @@ async fn serve_until_signal(
         served = served => drop(served?),
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
-    watch.abort();
+    watches.iter().for_each(tokio::task::JoinHandle::abort);
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
+}
+
+fn bound(listener: &Option<TcpListener>) -> std::io::Result<Option<SocketAddr>> {
+    listener.as_ref().map(TcpListener::local_addr).transpose()
 }
 
 /// Who this node says it is.
@@ -244,7 +307,7 @@ fn identity() -> Identity {
     Identity::of_ed25519(&[7; 32])
 }
 
-async fn listen_at(address: Option<std::net::SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+async fn listen_at(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
     match address {
         Some(address) => listen(address).await.map(Some),
         None => Ok(None),
@@ -269,7 +332,7 @@ fn told(stopped: &tokio::sync::watch::Receiver<bool>) -> impl Future<Output = ()
     }
 }
 
-async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     use std::io::ErrorKind;
     TcpListener::bind(address).await.map_err(|error| {
         let way_out = match error.kind() {
@@ -317,6 +380,19 @@ impl Signals {
             }
         });
         (on_first, on_second)
+    }
+}
+
+/// Takes new tokens and certificates. For itself, so that an archive that does not answer keeps no token alive.
+async fn watch_keys(keys: Keys) {
+    let mut every = tokio::time::interval(WATCH_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let keys = keys.clone();
+        if tokio::task::spawn_blocking(move || keys.refresh()).await.is_err() {
+            return;
+        }
     }
 }
 
