@@ -6,16 +6,13 @@
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use coldfront::Cid;
 use coldfront::kubo::{
     BlockMount, KuboPin, Repository, RepositoryError, RepositoryOptions, block_name, tree as flatfs,
 };
-use sha2::{Digest, Sha256};
-use tree::{Golden, each_golden as each};
+use tree::{each_golden as each, expected_pins, files_of as listing};
 
 fn open(root: &Path) -> Result<Repository, RepositoryError> {
     Repository::open(&RepositoryOptions::new(root))
@@ -49,38 +46,6 @@ fn blocks(repository: &Repository) -> BTreeSet<Cid> {
         }
     }
     found
-}
-
-/// The pins that `ipfs pin ls --names` shows, of both modes.
-fn expected_pins(golden: &Golden) -> BTreeMap<String, (bool, String)> {
-    let modes = [("recursive", true), ("direct", false)];
-    let pins = modes.iter().flat_map(|(mode, recursive)| {
-        let all = golden.expected["pin_ls"][mode].as_array().unwrap();
-        all.iter().map(|pin| {
-            let name = pin["Name"].as_str().unwrap_or_default().to_owned();
-            (pin["Cid"].as_str().unwrap().to_owned(), (*recursive, name))
-        })
-    });
-    pins.collect()
-}
-
-/// Every file's path, size, time of change and hash.
-fn listing(root: &Path) -> Vec<(PathBuf, u64, i64, i64, Vec<u8>)> {
-    let (mut all, mut folders) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let stat = fs::symlink_metadata(&path).unwrap();
-            let mut hash = Vec::new();
-            match stat.is_dir() {
-                true => folders.push(path.clone()),
-                false => hash = Sha256::digest(fs::read(&path).unwrap()).to_vec(),
-            }
-            all.push((path, stat.len(), stat.mtime(), stat.mtime_nsec(), hash));
-        }
-    }
-    all.sort();
-    all
 }
 
 #[test]

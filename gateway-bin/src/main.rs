@@ -260,7 +260,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         tls: keys.tls.is_some(),
     })?;
     let daemon = Arc::new(Daemon::new(repo.clone(), serving.identity));
-    let rpc = Rpc::new(daemon.clone(), limits.clone());
+    let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
     let (stop, at_once) = signals.apart();

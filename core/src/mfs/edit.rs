@@ -210,7 +210,7 @@ impl<'s> Edit<'s> {
         match self.find(above) {
             Ok(Place::Directory(_)) => {}
             Ok(Place::File(_)) => {
-                return Err(MfsError::NotADirectory(format!("/{}", above.join("/"))));
+                return Err(MfsError::ForcedBelowAFile(format!("/{}/", above.join("/"))));
             }
             Err(MfsError::NotFound) => return Ok(()),
             Err(error) => return Err(error),
@@ -290,7 +290,11 @@ impl<'s> Edit<'s> {
     fn directory_at(&self, path: &MfsPath) -> Result<(), MfsError> {
         match self.find(path.names())? {
             Place::Directory(_) => Ok(()),
-            Place::File(_) => Err(MfsError::NotADirectory(path.to_string())),
+            // Kubo names the part of the path before the last name.
+            Place::File(_) => {
+                let path = path.to_string();
+                Err(MfsError::NotADirectory(format!("{}/", path.trim_end_matches('/'))))
+            }
         }
     }
 
@@ -368,14 +372,15 @@ impl<'s> Edit<'s> {
         path: &MfsPath,
         options: &WriteOptions,
     ) -> Result<Cid, MfsError> {
+        if options.parents {
+            self.parents_of(path, options.format)?;
+        }
         match self.find(path.names()) {
             Ok(Place::File(cid)) => Ok(cid),
             Ok(Place::Directory(_)) => Err(MfsError::NotAFile(path.to_string())),
             Err(MfsError::NotFound) if options.create && !path.has_slash() => {
                 let above = path.split().ok_or(MfsError::NoName)?.0;
-                if !options.parents {
-                    self.directory_at(&parent(above)?)?;
-                }
+                self.directory_at(&parent(above)?)?;
                 let format = options.format.unwrap_or(self.options.format);
                 Ok(Pb::new(format, DataType::File).store(&mut self.blocks)?.cid)
             }

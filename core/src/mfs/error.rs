@@ -34,6 +34,9 @@ pub enum MfsError {
     /// Only a file can be replaced by force.
     #[error("not a file: {0}")]
     ForcedOverADirectory(String),
+    /// A directory was expected above a file that was to be replaced by force.
+    #[error("not a directory: {0}")]
+    ForcedBelowAFile(String),
     /// A directory was to be removed without saying so.
     #[error("path is a directory, use -r to remove directories")]
     IsADirectory,
@@ -121,6 +124,9 @@ pub enum MfsError {
     /// Nodes hang deeper than any writer makes them.
     #[error("block {0} hangs more than {max} levels deep in its file", max = super::file::MAX_DEPTH)]
     TooDeep(Cid),
+    /// The caller does not want to know any more.
+    #[error("context canceled")]
+    Cancelled,
     /// A node could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -119,12 +119,17 @@ pub(super) fn list(
 }
 
 /// Counts what is here of a DAG. Reads every block of it that may have links.
-pub(super) fn locality(blocks: &Blocks<'_>, cid: &Cid) -> Result<Locality, MfsError> {
-    Counting { blocks, counted: Default::default() }.count(cid, 0)
+pub(super) fn locality(
+    blocks: &Blocks<'_>,
+    cid: &Cid,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Locality, MfsError> {
+    Counting { blocks, go_on, counted: Default::default() }.count(cid, 0)
 }
 
 struct Counting<'b, 's> {
     blocks: &'b Blocks<'s>,
+    go_on: &'b mut dyn FnMut() -> bool,
     counted: std::collections::HashMap<Cid, Locality>,
 }
 
@@ -135,6 +140,9 @@ impl Counting<'_, '_> {
         }
         if depth > MAX_DEPTH {
             return Err(MfsError::TooDeep(*cid));
+        }
+        if !(self.go_on)() {
+            return Err(MfsError::Cancelled);
         }
         let counted = self.look(cid, depth)?;
         if self.counted.len() < MAX_COUNTED {

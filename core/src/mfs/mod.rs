@@ -47,7 +47,7 @@ use path::MfsPath;
 pub use error::MfsError;
 pub use look::{Kind, Listed, Locality, Stat};
 pub use node::CidFormat;
-pub use root::{MemoryRoot, RootError, RootStore};
+pub use root::{HotRoot, MemoryRoot, ROOT_NAME, RootError, RootStore};
 
 /// Changes that may wait for a flush. The next one flushes by itself, where Kubo refuses it: as many as its
 /// `Internal.MFSNoFlushLimit`.
@@ -120,7 +120,7 @@ impl Default for MkdirOptions {
 }
 
 /// How something is copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CpOptions {
     /// Make directories above the place. Default: no.
     pub parents: bool,
@@ -128,12 +128,6 @@ pub struct CpOptions {
     pub force: bool,
     /// The form of the CIDs of directories that are made. Default: [`MfsOptions::format`].
     pub format: Option<CidFormat>,
-}
-
-impl Default for CpOptions {
-    fn default() -> Self {
-        CpOptions { parents: false, force: false, format: None }
-    }
 }
 
 /// A mutable file system. Cloning shares it; all calls may come from many threads, and block.
@@ -229,10 +223,26 @@ impl Mfs {
         look::stat(&view.blocks, &cid)
     }
 
-    /// How much of what is at a path is here. Reads every block below it that may have links.
+    /// What is at a path in here, whatever its first name is. Reads one block a name.
+    pub fn stat_here(&self, path: &str) -> Result<Stat, MfsError> {
+        let (path, view) = (MfsPath::parse(path)?, self.view());
+        let place = view.find(path.names())?;
+        look::stat(&view.blocks, place.cid())
+    }
+
+    /// How much of a DAG is here. Reads every block of it that may have links, as long as `go_on` says so.
+    pub fn locality_cid(
+        &self,
+        cid: &Cid,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Locality, MfsError> {
+        look::locality(&Blocks::read_only(&self.inner.repo), cid, go_on)
+    }
+
+    /// The same of what is at a path.
     pub fn locality(&self, path: &str) -> Result<Locality, MfsError> {
-        let (view, cid) = self.look(path)?;
-        look::locality(&view.blocks, &cid)
+        let (_, cid) = self.look(path)?;
+        self.locality_cid(&cid, &mut || true)
     }
 
     /// What a node is of which the CID is known, such as one of [`Mfs::list`]. Reads its block.
@@ -470,6 +480,22 @@ impl Mfs {
                 Ok(Some(*self.inner.repo.resolve_block(&path)?.cid()))
             }
             _ => Ok(None),
+        }
+    }
+}
+
+/// A path as it is understood: absolute, without `.` and `..`; a slash at its end stays.
+pub fn cleaned(path: &str) -> Result<String, MfsError> {
+    Ok(MfsPath::parse(path)?.to_string())
+}
+
+impl Drop for Inner {
+    /// Changes that nobody flushed are kept after all.
+    fn drop(&mut self) {
+        if !lock(&self.tree).unflushed.is_empty() {
+            let root = *lock(&self.current);
+            // Nobody is there to be told: what was not flushed was not promised.
+            let _ = self.roots.set_root(&root);
         }
     }
 }

@@ -7,8 +7,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::block::Cid;
+use crate::pin::PinIndex;
+use crate::repo::Repo;
 use crate::store::BlockStore;
+use crate::store::hot::HotStore;
 use crate::store::memory::Memory;
+
+/// The name under which a hot store keeps the root of its file system.
+pub const ROOT_NAME: &str = "mfs";
 
 /// Why a root could not be kept or read.
 pub type RootError = Box<dyn std::error::Error + Send + Sync>;
@@ -57,5 +63,34 @@ impl RootStore for MemoryRoot {
 
     fn writer(&self) -> Arc<dyn BlockStore> {
         self.blocks.clone()
+    }
+}
+
+/// Keeps the root in a hot store, as one of its named roots ([`PinIndex::set_root`]): what hangs below it is kept as
+/// what is pinned is, and what a change has put is held by a lease until the change is kept.
+#[derive(Clone, Debug)]
+pub struct HotRoot {
+    store: HotStore,
+    pins: PinIndex,
+}
+
+impl HotRoot {
+    /// The root that the hot store of a repository keeps; `None` where there are archives alone.
+    pub fn of(repo: &Repo) -> Option<HotRoot> {
+        Some(HotRoot { store: repo.hot()?.clone(), pins: repo.pins()?.clone() })
+    }
+}
+
+impl RootStore for HotRoot {
+    fn root(&self) -> Result<Option<Cid>, RootError> {
+        Ok(self.pins.root(ROOT_NAME)?)
+    }
+
+    fn set_root(&self, root: &Cid) -> Result<(), RootError> {
+        Ok(self.pins.set_root(ROOT_NAME, Some(root))?)
+    }
+
+    fn writer(&self) -> Arc<dyn BlockStore> {
+        Arc::new(self.store.leased())
     }
 }

@@ -1,6 +1,6 @@
 //! The way back: what an export writes, that real Kubo opens it, and that it can be interrupted at any moment.
 
-#![cfg(all(feature = "hot", feature = "import"))]
+#![cfg(feature = "migrate")]
 #![allow(clippy::unwrap_used)]
 
 mod kills;

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use coldfront::kubo::{Repository, RepositoryOptions};
+use coldfront::migrate::Event;
 use coldfront::migrate::export::cars::{CarExportError, car_path, write_car};
 use coldfront::migrate::export::{Carried, ExportError, ExportOptions, ShardFn, export};
 use coldfront::pin::{NewPin, PinIndex, PinMode};
@@ -86,10 +88,12 @@ fn the_datastore_holds_pins_with_both_indexes_names_and_the_files_root() {
     let blocks = fill(&hot, 0..3);
     let pins = PinIndex::new(&hot, Vec::new());
     // So many that they fill several records and blocks of the journal.
-    for n in 0..6000 {
-        let cid = *fill(&hot, 1000 + n..1001 + n)[0].cid();
-        pins.adopt(&[(NewPin { name: "x".repeat(n % 200), ..NewPin::new(cid) }, 7)]).unwrap();
-    }
+    let many = fill(&hot, 1000..7000);
+    let many = many
+        .iter()
+        .enumerate()
+        .map(|(n, block)| (NewPin { name: "x".repeat(n % 200), ..NewPin::new(*block.cid()) }, 7));
+    pins.adopt(&many.collect::<Vec<_>>()).unwrap();
     let direct = NewPin { cid: *blocks[0].cid(), mode: PinMode::Direct, name: "Größe".into() };
     pins.add(&direct).unwrap();
     let to = folder.path().join("out");
@@ -115,6 +119,9 @@ fn the_datastore_holds_pins_with_both_indexes_names_and_the_files_root() {
     assert_eq!(store.get(b"/pins/state/dirty").unwrap().unwrap(), [0]);
     assert_eq!(store.get(b"/local/filesroot").unwrap().unwrap(), root.to_bytes());
     assert_eq!(store.get(b"/ipns/AAAQE").unwrap().unwrap(), b"record");
+    // "/ipns/" and the peer, as libp2p keeps records: field 1 the name, field 2 the record.
+    let wrapped = b"\x0a\x09/ipns/\x00\x01\x02\x12\x06record";
+    assert_eq!(store.get(b"/F5UXA3TTF4AACAQ").unwrap().unwrap(), wrapped);
     let key = to.join("keystore/key_onuxizi");
     assert_eq!(fs::read(&key).unwrap(), [8, 1, 18, 64]);
     use std::os::unix::fs::PermissionsExt as _;
@@ -140,7 +147,8 @@ fn a_block_that_is_missing_or_bad_is_told_and_stops_nothing() {
     assert_eq!((report.counts.written, report.counts.missing, report.counts.bad), (6, 1, 1));
     let mut told: Vec<_> = report.problems.iter().map(|one| one.cid.clone()).collect();
     let mut wanted: Vec<_> = others[1..].iter().map(|block| block.cid().to_string()).collect();
-    (told.sort(), wanted.sort());
+    told.sort();
+    wanted.sort();
     assert_eq!(told, wanted);
     let good = [&good[..], &others[..1]].concat();
     assert_eq!(blocks_of(&to), expected(&good));
@@ -180,6 +188,47 @@ fn a_second_export_adds_what_came_since_and_takes_over_the_pins() {
 }
 
 #[test]
+fn what_a_repository_holds_beside_pins_stays_when_it_is_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let blocks = fill(&hot, 0..3);
+    let to = folder.path().join("out");
+    let pins = PinIndex::new(&hot, Vec::new());
+    pins.add(&NewPin::new(*blocks[0].cid())).unwrap();
+    let options = ExportOptions::new(&to);
+    let first = Carried {
+        files_root: Some(*blocks[0].cid()),
+        keys: vec![("site".into(), b"one".to_vec())],
+        names: vec![(vec![1], b"first".to_vec())],
+        ..carried()
+    };
+    let go = |carried: &Carried| {
+        export(&pins, &[], carried, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        coldfront_pebble::Store::open(to.join("datastore")).unwrap()
+    };
+    go(&first);
+    pins.remove(blocks[0].cid(), true).unwrap();
+    let second = Carried {
+        keys: vec![("site".into(), b"one".to_vec()), ("site".into(), b"two".to_vec())],
+        names: vec![(vec![2], b"second".to_vec())],
+        ..Carried::default()
+    };
+    let store = go(&second);
+    assert_eq!(store.scan_prefix(b"/pins/pin/").count(), 0, "the pins are those of the store");
+    assert_eq!(store.get(b"/local/filesroot").unwrap().unwrap(), blocks[0].cid().to_bytes());
+    assert_eq!(store.scan_prefix(b"/ipns/").count(), 2);
+    let third = Carried { files_root: Some(*blocks[1].cid()), ..Carried::default() };
+    let store = go(&third);
+    assert_eq!(store.get(b"/local/filesroot").unwrap().unwrap(), blocks[1].cid().to_bytes());
+    assert_eq!(store.scan_prefix(b"/ipns/").count(), 2);
+    let keys: Vec<_> = files(&to.join("keystore")).into_iter().collect();
+    // "site" and "site-2"
+    let wanted = [("key_onuxizi", &b"one"[..]), ("key_onuxizjngi", b"two")];
+    assert_eq!(keys, wanted.map(|(name, key)| (name.to_owned(), key.to_vec())));
+    assert_eq!(fs::read_to_string(to.join("version")).unwrap(), "18\n");
+}
+
+#[test]
 fn since_a_number_only_newer_blocks_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let hot = open(folder.path());
@@ -202,8 +251,9 @@ fn an_export_that_was_stopped_goes_on_where_it_was() {
     let pins = PinIndex::new(&hot, Vec::new());
     let options = ExportOptions::new(&to);
     let mut told = Vec::new();
-    let stopped = export(&pins, &[], &carried(), &options, &mut |progress| {
-        told.push(progress.counts.written);
+    let stopped = export(&pins, &[], &carried(), &options, &mut |event| {
+        let Event::Progress(progress) = event else { panic!() };
+        told.push(progress.blocks);
         ControlFlow::Break(())
     });
     assert!(matches!(stopped, Err(ExportError::Stopped)));
@@ -262,6 +312,45 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
     assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
 }
 
+const HELD: &str = "COLDFRONT_HELD_REPOSITORY";
+
+#[test]
+fn child_that_holds_a_repository() {
+    let Some(path) = std::env::var_os(HELD) else { return };
+    let _held = Repository::open(&RepositoryOptions::new(path)).unwrap();
+    eprint!("held");
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn a_repository_on_which_a_kubo_runs_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    fill(&hot, 0..3);
+    let to = folder.path().join("out");
+    let options = ExportOptions::new(&to);
+    run(&hot, Vec::new(), &options).unwrap();
+    let before = files(&to);
+    // Such locks are a process's own, so another one has to hold it.
+    fs::write(to.join("repo.lock"), "").unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["tree::child_that_holds_a_repository", "--exact", "--nocapture"])
+        .env(HELD, &to)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 4];
+    std::io::Read::read_exact(holder.stderr.as_mut().unwrap(), &mut line).unwrap();
+    let refused = run(&hot, Vec::new(), &options).unwrap_err();
+    assert!(matches!(refused, ExportError::Running { .. }), "{refused}");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    fs::remove_file(to.join("repo.lock")).unwrap();
+    assert!(files(&to) == before);
+    run(&hot, Vec::new(), &options).unwrap();
+    assert!(!to.join("repo.lock").exists());
+}
+
 #[test]
 fn without_an_identity_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -305,7 +394,8 @@ fn a_car_of_a_root_is_written_once_and_whole_or_not_at_all() {
     assert_eq!(write_car(&cars, root, &hot).unwrap(), None);
     let absent = crate::store::block(77, 9);
     let refused = write_car(&cars, absent.cid(), &hot).unwrap_err();
-    assert!(matches!(refused, CarExportError::Incomplete { source: ReadError::Missing(_), .. }));
+    let CarExportError::Incomplete { source, .. } = refused else { panic!("{refused}") };
+    assert!(matches!(*source, ReadError::Missing(_)));
     assert_eq!(fs::read_dir(&cars).unwrap().count(), 1);
     assert!(file_name(root).ends_with(".data"));
 }

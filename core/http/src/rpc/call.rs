@@ -195,6 +195,11 @@ impl Call {
         self.out.bytes(json)
     }
 
+    /// Begins the only value, of which the text is emitted as bytes, since it may be long.
+    pub(crate) fn begin_once(&mut self) -> Result<(), Failed> {
+        self.out.begin(Form::Once)
+    }
+
     /// Begins an answer of bytes.
     pub(crate) fn begin_bytes(
         &mut self,

@@ -3,10 +3,11 @@
 //! Owns what commands share: the repository, the hot store with its pins where there is one, who the node says it is, and the
 //! wish to end. Must not know HTTP.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cid::multibase::{Base, encode};
+use coldfront::mfs::{HotRoot, Mfs, MfsOptions};
 use coldfront::pin::PinIndex;
 use coldfront::store::hot::HotStore;
 use coldfront::{ContentPath, Repo, parse_cid};
@@ -85,6 +86,8 @@ pub struct Daemon {
     addresses: Vec<String>,
     began: SystemTime,
     ending: watch::Sender<bool>,
+    /// The file system, once somebody asked for it.
+    files: Mutex<Option<Mfs>>,
 }
 
 impl Daemon {
@@ -101,6 +104,7 @@ impl Daemon {
             addresses: Vec::new(),
             began,
             ending,
+            files: Mutex::new(None),
         }
     }
 
@@ -159,6 +163,17 @@ impl Daemon {
     /// The pins, for a command that cannot do without.
     pub(crate) fn pins(&self) -> Result<&PinIndex, Failed> {
         self.repo.pins().ok_or_else(|| Failed::new(READ_ONLY))
+    }
+
+    /// The file system whose root the hot store keeps. Opened by the first who asks.
+    pub(crate) fn files(&self) -> Result<Mfs, Failed> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*files {
+            return Ok(files.clone());
+        }
+        let roots = HotRoot::of(&self.repo).ok_or_else(|| Failed::new(READ_ONLY))?;
+        let opened = Mfs::open(self.repo.clone(), Arc::new(roots), MfsOptions::default())?;
+        Ok(files.insert(opened).clone())
     }
 
     /// Asks the process to end.

@@ -6,6 +6,7 @@
 use std::io;
 
 use coldfront::car::CarError;
+use coldfront::mfs::MfsError;
 use coldfront::pin::PinError;
 use coldfront::unixfs::import::ImportError;
 use coldfront::{Cid, PathError, ReadError, StoreError};
@@ -153,6 +154,22 @@ impl From<PinError> for Failed {
             PinError::Cancelled(_) => Failed::gone(),
             PinError::Read(error) => error.into(),
             error => Failed::new(Causes(&error).to_string()),
+        }
+    }
+}
+
+impl From<MfsError> for Failed {
+    fn from(error: MfsError) -> Failed {
+        match error {
+            MfsError::Step { step, source } => Failed::from(*source).within(&step),
+            MfsError::Read(error) => error.into(),
+            MfsError::Store(error) => error.into(),
+            MfsError::Content(error) => error.into(),
+            error @ MfsError::Root(_) => {
+                tracing::warn!(error = %Causes(&error), "the root of the files could not be kept");
+                Failed::new("keeping the root of the files failed; the server's log says why")
+            }
+            error => Failed::new(error.sentence()),
         }
     }
 }

@@ -25,7 +25,7 @@ struct Id<'a> {
     #[serde(rename = "ID")]
     id: &'a str,
     public_key: &'a str,
-    addresses: &'a [String],
+    addresses: Option<&'a [String]>,
     agent_version: &'a str,
     protocols: &'a [&'a str],
 }
@@ -42,7 +42,7 @@ fn id(call: &mut Call) -> Result<(), Failed> {
     call.once(&Id {
         id: &me.peer_id,
         public_key: &me.public_key,
-        addresses: daemon.addresses(),
+        addresses: Some(daemon.addresses()).filter(|addresses| !addresses.is_empty()),
         agent_version: AGENT,
         protocols: &[],
     })

@@ -27,6 +27,7 @@ mod dag;
 mod dag_path;
 mod diag;
 mod error;
+mod files;
 mod get;
 mod id;
 mod ipld;
@@ -96,11 +97,11 @@ pub struct Rpc {
 
 impl Rpc {
     /// The API of a node. Opens nothing and listens to nothing.
-    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Arc<Self> {
+    pub fn new(daemon: Arc<Daemon>, limits: Limits) -> Self {
         let RpcLimits { quick_calls, stream_calls, upload_calls, waiting_calls, .. } = limits.rpc;
         let bridge = |threads| Arc::new(Bridge::new(daemon.repo().clone(), threads, waiting_calls));
         let kib = limits.rpc.body_bytes / 1024;
-        Arc::new(Rpc {
+        Rpc {
             quick: bridge(quick_calls),
             stream: bridge(stream_calls),
             upload: bridge(upload_calls),
@@ -109,7 +110,7 @@ impl Rpc {
             large_bodies: Arc::new(Semaphore::new(limits.rpc.large_bodies.max(1))),
             daemon,
             limits,
-        })
+        }
     }
 
     /// The node below.

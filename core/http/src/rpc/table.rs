@@ -205,6 +205,7 @@ const GROUPS: &[&[Command]] = &[
     super::config::COMMANDS,
     super::dag::COMMANDS,
     super::diag::COMMANDS,
+    super::files::COMMANDS,
     super::get::COMMANDS,
     super::id::COMMANDS,
     super::ls::COMMANDS,

@@ -46,12 +46,11 @@ impl<W: Write> TarWriter<W> {
         mtime: Option<i64>,
     ) -> io::Result<()> {
         let mtime = mtime.unwrap_or(self.now);
-        let name = if kind == Kind::Directory { format!("{name}/") } else { name.to_owned() };
         let mut extended = String::new();
         let fits = |text: &str| text.len() <= 100 && text.is_ascii();
         let mut record = |key: &str, value: &str| extended.push_str(&record(key, value));
-        if !fits(&name) {
-            record("path", &name);
+        if !fits(name) {
+            record("path", name);
         }
         if !fits(target) {
             record("linkpath", target);
@@ -74,8 +73,7 @@ impl<W: Write> TarWriter<W> {
             Kind::Symlink => b'2',
         };
         let size = if size >= 1 << 33 { 0 } else { size };
-        let head =
-            head(&name, flag, size, target, mode & 0o7777, u64::try_from(mtime).unwrap_or(0));
+        let head = head(name, flag, size, target, mode & 0o7777, u64::try_from(mtime).unwrap_or(0));
         self.written = 0;
         self.out.write_all(&head)
     }

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::ExportOptions;
 use super::error::ExportError;
 use super::files::sync_file_system;
 use super::flatfs::FlatFsWriter;
 use super::place::{Mark, Place};
 use super::report::{Counts, MAX_PROBLEMS, Problem};
-use super::{ExportOptions, ExportProgress};
 use crate::block::{Block, IDENTITY, verify};
 use crate::error::StoreError;
+use crate::migrate::progress::{Event, Phase, Progress};
 use crate::store::BlockSource;
 use crate::store::hot::{HotStore, Scanned};
 
@@ -40,10 +41,10 @@ pub(super) fn write(
     tree: &FlatFsWriter,
     mark: &mut Mark,
     options: &ExportOptions,
-    progress: &mut dyn FnMut(&ExportProgress) -> ControlFlow<()>,
+    watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<(), ExportError> {
     let mut rows = sources.hot.scan(mark.next).peekable();
-    let mut pace = Pace::new(options.rate);
+    let (mut pace, told) = (Pace::new(options.rate), Told::begin(sources.hot, mark));
     // What lies there may be what a crash left. Afterwards only Kubo's own files are met.
     let mut believed = false;
     while rows.peek().is_some() {
@@ -62,12 +63,43 @@ pub(super) fn write(
         mark.problems.extend(done.problems.into_iter().take(room));
         place.write_mark(mark)?;
         pace.wait(done.counts.bytes);
-        let told = ExportProgress { counts: mark.counts.clone(), next: mark.next };
-        if progress(&told).is_break() {
+        if watch(Event::Progress(&told.of(mark))).is_break() {
             return Err(ExportError::Stopped);
         }
     }
     Ok(())
+}
+
+/// What progress is counted from.
+struct Told {
+    began: Instant,
+    before: Counts,
+    /// Blocks that are to be looked at, where that is known.
+    total: Option<u64>,
+}
+
+impl Told {
+    fn begin(hot: &HotStore, mark: &Mark) -> Told {
+        let total = (mark.since == 0).then(|| hot.held().0.max(1));
+        Told { began: Instant::now(), before: mark.counts.clone(), total }
+    }
+
+    fn of(&self, mark: &Mark) -> Progress {
+        let share = |counts: &Counts| {
+            self.total.map(|total| (counts.looked_at() as f64 / total as f64).min(1.0))
+        };
+        let counts = &mark.counts;
+        Progress {
+            phase: Phase::Blocks,
+            blocks: counts.written - self.before.written,
+            bytes: counts.bytes - self.before.bytes,
+            held: counts.there - self.before.there,
+            faults: counts.missing + counts.bad,
+            done: share(counts),
+            done_before: share(&self.before).unwrap_or(0.0),
+            elapsed: self.began.elapsed(),
+        }
+    }
 }
 
 fn next_round(

@@ -25,7 +25,7 @@ pub enum CarExportError {
         /// The root.
         root: Cid,
         /// What is wrong.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// The file could not be written.
     #[error("writing the CAR of {root} failed")]
@@ -33,7 +33,7 @@ pub enum CarExportError {
         /// The root.
         root: Cid,
         /// What is wrong.
-        source: CarError,
+        source: Box<CarError>,
     },
     /// The folder or file could not be made.
     #[error(transparent)]
@@ -74,7 +74,7 @@ pub fn car_path(folder: &Path, root: &Cid) -> PathBuf {
 }
 
 fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File, CarExportError> {
-    let car = |source| CarExportError::Car { root: *root, source };
+    let car = |error| CarExportError::Car { root: *root, source: Box::new(error) };
     let out = BufWriter::with_capacity(1024 * 1024, file);
     let mut out = CarWriter::new(out, &[*root]).map_err(car)?;
     let mut fetch = |cid: &Cid| {
@@ -86,7 +86,8 @@ fn write_blocks(file: File, root: &Cid, source: &dyn BlockSource) -> Result<File
         }
     };
     for block in walk(&[*root], Repeats::default(), &mut fetch) {
-        let block = block.map_err(|source| CarExportError::Incomplete { root: *root, source })?;
+        let block = block
+            .map_err(|error| CarExportError::Incomplete { root: *root, source: Box::new(error) })?;
         out.put(&block).map_err(car)?;
     }
     let out = out.finish().map_err(car)?;

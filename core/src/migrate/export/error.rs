@@ -28,6 +28,15 @@ pub enum ExportError {
         /// The target.
         path: PathBuf,
     },
+    /// A Kubo runs on the target.
+    #[error("a Kubo runs on {path}; stop it first")]
+    Running {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The datastore of the repository that is added to could not be read.
+    #[error("reading the datastore of the repository failed")]
+    Datastore(#[from] coldfront_pebble::Error),
     /// An export that was begun there was asked for differently.
     #[error(
         "{path} holds a half-made export {begun}, and now {asked} is asked for; ask as before, or name another folder"

@@ -19,6 +19,7 @@ mod records;
 mod report;
 
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,8 +37,10 @@ use flatfs::FlatFsWriter;
 use leveldb::LevelDbWriter;
 use place::{Found, Mark, Place};
 
+use super::carry;
+use super::progress::Event;
 use crate::block::Cid;
-use crate::pin::PinIndex;
+use crate::pin::{PinError, PinIndex};
 use crate::store::BlockSource;
 
 /// What a repository holds beside blocks and pins: carried over from the one that the store was filled from.
@@ -53,6 +56,15 @@ pub struct Carried {
     pub keys: Vec<(String, Vec<u8>)>,
     /// Records that were published under own names: binary peer ID, and the record.
     pub names: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Carried {
+    /// What was carried over into a store. Keys and names are few; they are read whole.
+    pub fn of(pins: &PinIndex) -> Result<Carried, ExportError> {
+        let carry::Carried { config, config_version, keys, names } = carry::carried(pins.hot())?;
+        let files_root = pins.root(carry::MFS_ROOT)?;
+        Ok(Carried { config, config_version, files_root, keys, names })
+    }
 }
 
 /// How an export is made.
@@ -80,16 +92,6 @@ impl ExportOptions {
     }
 }
 
-/// How far an export has come.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ExportProgress {
-    /// Blocks so far, those of interrupted runs included.
-    pub counts: Counts,
-    /// The number of the next block.
-    pub next: u64,
-}
-
 /// Writes what a store holds as a repository of Kubo.
 ///
 /// Every block is hashed on its way; one that is bad or missing is reported and stops nothing. Interrupted at any moment, the
@@ -103,18 +105,18 @@ pub fn export(
     below: &[Arc<dyn BlockSource>],
     carried: &Carried,
     options: &ExportOptions,
-    progress: &mut dyn FnMut(&ExportProgress) -> ControlFlow<()>,
+    watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<ExportReport, ExportError> {
     let (place, mut mark) = begin(pins, options)?;
     // Found out before the days of work, not after.
     let config = config(&place, carried)?;
     let tree = FlatFsWriter::open(&place.at("blocks"), place.shards())?;
     let sources = Sources { hot: pins.hot(), below };
-    blocks::write(&sources, &place, &tree, &mut mark, options, progress)?;
+    blocks::write(&sources, &place, &tree, &mut mark, options, watch)?;
     tree.finish(mark.usage)?;
 
     let mut report = ExportReport { next: mark.next, ..ExportReport::default() };
-    report.pins = write_datastore(&place, pins, carried)?;
+    report.pins = write_datastore(&place, pins, carried, mark.added_to)?;
     report.names = carried.names.len() as u64;
     report.keys = write_keys(&place, &carried.keys)?;
     if let Some(config) = config {
@@ -136,7 +138,10 @@ fn begin(pins: &PinIndex, options: &ExportOptions) -> Result<(Place, Mark), Expo
     let since = options.since.unwrap_or(0);
     match found {
         Found::Begun(mark, shards) => {
-            let place = Place::new(root, shards, folder);
+            let place = match mark.added_to {
+                true => Place::of_repository(root, shards, folder)?,
+                false => Place::new(root, shards, folder),
+            };
             Ok((place, go_on(pins, root, *mark, shards, options)?))
         }
         Found::Empty => {
@@ -147,7 +152,7 @@ fn begin(pins: &PinIndex, options: &ExportOptions) -> Result<(Place, Mark), Expo
         }
         Found::Repository => {
             let shards = shards_of_repository(root)?;
-            let place = Place::new(root, shards, folder);
+            let place = Place::of_repository(root, shards, folder)?;
             let last = place::last_mark(root)?.map(|mark| mark.next);
             let since = options.since.or(last).unwrap_or(0);
             let usage = flatfs::usage_of(&place.at("blocks"))?.unwrap_or(0);
@@ -228,31 +233,26 @@ fn config(place: &Place, carried: &Carried) -> Result<Option<String>, ExportErro
 }
 
 /// Writes pins and all else into a new datastore, which takes the place of an old one. Returns the number of pins.
-fn write_datastore(place: &Place, pins: &PinIndex, carried: &Carried) -> Result<u64, ExportError> {
+fn write_datastore(
+    place: &Place,
+    pins: &PinIndex,
+    carried: &Carried,
+    added_to: bool,
+) -> Result<u64, ExportError> {
     let (folder, new) = (place.at("datastore"), place.at("datastore.new"));
     let old = place.at("datastore.old");
     remove_folder_if_there(&new)?;
-    let io = || ExportError::io("writing", &new);
-    let mut out = LevelDbWriter::create(&new).map_err(io())?;
-    let mut count = 0;
-    for pin in pins.list(None) {
-        for (key, value) in records::pin(&pin?) {
-            out.put(&key, &value).map_err(io())?;
-        }
-        count += 1;
+    let mut out = LevelDbWriter::create(&new).map_err(ExportError::io("writing", &new))?;
+    if added_to {
+        // It is there as `old` where a crash came between the two steps below.
+        let from = if folder.exists() { &folder } else { &old };
+        keep_pairs(from, &mut out, &new, carried.files_root.is_some())?;
     }
-    let (key, value) = records::pins_are_clean();
-    out.put(&key, &value).map_err(io())?;
-    if let Some(root) = &carried.files_root {
-        let (key, value) = records::files_root(root);
-        out.put(&key, &value).map_err(io())?;
-    }
-    for (peer, record) in &carried.names {
-        for (key, value) in records::own_name(peer, record) {
-            out.put(&key, &value).map_err(io())?;
-        }
-    }
-    out.finish().map_err(io())?;
+    let count = put_pairs(pins, carried, &mut out).map_err(|error| match error {
+        PairsError::Write(error) => ExportError::io("writing", &new)(error),
+        PairsError::Pins(error) => error.into(),
+    })?;
+    out.finish().map_err(ExportError::io("writing", &new))?;
     if folder.exists() {
         remove_folder_if_there(&old)?;
         fs::rename(&folder, &old).map_err(ExportError::io("putting aside", &folder))?;
@@ -263,20 +263,100 @@ fn write_datastore(place: &Place, pins: &PinIndex, carried: &Carried) -> Result<
     Ok(count)
 }
 
-/// Writes the keystore. Returns the number of keys.
+/// Copies what the datastore of a repository holds beside pins.
+fn keep_pairs(
+    from: &Path,
+    out: &mut LevelDbWriter,
+    to: &Path,
+    replaced_root: bool,
+) -> Result<(), ExportError> {
+    if !from.exists() {
+        return Ok(());
+    }
+    let store = coldfront_pebble::Store::open(from)?;
+    for pair in store.scan(b"") {
+        let (key, value) = pair?;
+        let replaced =
+            key.starts_with(b"/pins/") || replaced_root && key == records::FILES_ROOT_KEY;
+        if !replaced {
+            out.put(&key, &value).map_err(ExportError::io("writing", to))?;
+        }
+    }
+    Ok(())
+}
+
+/// Why pairs were not written.
+enum PairsError {
+    Write(io::Error),
+    Pins(PinError),
+}
+
+impl From<io::Error> for PairsError {
+    fn from(error: io::Error) -> Self {
+        PairsError::Write(error)
+    }
+}
+
+/// Writes pins, the files root and names. Returns the number of pins.
+fn put_pairs(
+    pins: &PinIndex,
+    carried: &Carried,
+    out: &mut LevelDbWriter,
+) -> Result<u64, PairsError> {
+    let mut count = 0;
+    for pin in pins.list(None) {
+        for (key, value) in records::pin(&pin.map_err(PairsError::Pins)?) {
+            out.put(&key, &value)?;
+        }
+        count += 1;
+    }
+    let (key, value) = records::pins_are_clean();
+    out.put(&key, &value)?;
+    if let Some(root) = &carried.files_root {
+        let (key, value) = records::files_root(root);
+        out.put(&key, &value)?;
+    }
+    for (peer, record) in &carried.names {
+        for (key, value) in records::own_name(peer, record) {
+            out.put(&key, &value)?;
+        }
+    }
+    Ok(count)
+}
+
+/// Writes the keystore. A key whose name another key has there gets a number behind its name. Returns the number of keys.
 fn write_keys(place: &Place, keys: &[(String, Vec<u8>)]) -> Result<u64, ExportError> {
-    /// The longest name of a file.
-    const MAX_FILE_NAME_LEN: usize = 255;
     let folder = place.at("keystore");
     ensure_folder(&folder)?;
     for (name, key) in keys {
-        let text = data_encoding::BASE32_NOPAD.encode(name.as_bytes()).to_ascii_lowercase();
-        let file = format!("key_{text}");
-        if file.len() + ".new".len() > MAX_FILE_NAME_LEN {
-            return Err(ExportError::KeyName { name: name.clone() });
-        }
-        write_whole(&folder.join(file), key, 0o400)?;
+        write_key(&folder, name, key)?;
     }
     sync_folder(&folder)?;
     Ok(keys.len() as u64)
+}
+
+fn write_key(folder: &Path, name: &str, key: &[u8]) -> Result<(), ExportError> {
+    /// Numbers that are tried behind a name.
+    const MAX_NAMESAKES: usize = 1000;
+    let named = |n: usize| if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
+    for name in (1..=MAX_NAMESAKES).map(named) {
+        let path = folder.join(key_file_name(&name)?);
+        match read_if_there(&path, MAX_CONFIG_LEN)? {
+            Some(there) if there == key => return Ok(()),
+            Some(_) => {}
+            None => return write_whole(&path, key, 0o400),
+        }
+    }
+    Err(ExportError::KeyName { name: name.to_owned() })
+}
+
+fn key_file_name(name: &str) -> Result<String, ExportError> {
+    /// The longest name of a file, with what it ends in while it is written.
+    const MAX_LEN: usize = 255 - ".new".len();
+    let text = data_encoding::BASE32_NOPAD.encode(name.as_bytes()).to_ascii_lowercase();
+    let file = format!("key_{text}");
+    if file.len() > MAX_LEN {
+        return Err(ExportError::KeyName { name: name.to_owned() });
+    }
+    Ok(file)
 }

@@ -8,6 +8,8 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use coldfront_flatfs::ShardFn;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::config::REPO_VERSION;
@@ -50,6 +52,8 @@ pub(super) struct Place {
     shards: ShardFn,
     /// Holds the lock.
     _folder: File,
+    /// Holds Kubo's, where there is a repository.
+    _repository: Option<RepositoryLock>,
 }
 
 /// What a folder is found to be.
@@ -96,8 +100,19 @@ impl Place {
         Ok((folder, found))
     }
 
+    /// A folder that becomes a repository.
     pub(super) fn new(root: &Path, shards: ShardFn, folder: File) -> Place {
-        Place { root: root.to_owned(), shards, _folder: folder }
+        Place { root: root.to_owned(), shards, _folder: folder, _repository: None }
+    }
+
+    /// A folder that is a repository. Fails while a Kubo runs on it.
+    pub(super) fn of_repository(
+        root: &Path,
+        shards: ShardFn,
+        folder: File,
+    ) -> Result<Place, ExportError> {
+        let lock = RepositoryLock::take(root)?;
+        Ok(Place { _repository: Some(lock), ..Place::new(root, shards, folder) })
     }
 
     pub(super) fn at(&self, name: &str) -> PathBuf {
@@ -146,6 +161,37 @@ impl Place {
 /// The mark at which an export of this folder ended, if one did.
 pub(super) fn last_mark(root: &Path) -> Result<Option<Mark>, ExportError> {
     Ok(read_mark(&root.join(DONE))?.map(|(mark, _)| mark))
+}
+
+/// The lock that Kubo takes, so that none starts meanwhile. It is the process's: whoever opens and closes the same file
+/// in this process gives it up.
+#[derive(Debug)]
+struct RepositoryLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl RepositoryLock {
+    fn take(root: &Path) -> Result<RepositoryLock, ExportError> {
+        let path = root.join("repo.lock");
+        let mut how = File::options();
+        let file = how.write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(ExportError::io("opening", &path))?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(RepositoryLock { path, _file: file }),
+            Err(Errno::AGAIN | Errno::ACCESS) => {
+                Err(ExportError::Running { path: root.to_owned() })
+            }
+            Err(errno) => Err(ExportError::io("locking", &path)(errno.into())),
+        }
+    }
+}
+
+/// Kubo removes the file too; one that stays is no harm.
+impl Drop for RepositoryLock {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
+    }
 }
 
 fn finish(root: &Path) -> Result<(), ExportError> {

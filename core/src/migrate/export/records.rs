@@ -19,8 +19,11 @@ pub(super) fn pins_are_clean() -> Pair {
 }
 
 /// Where the root of the mutable file system stands.
+pub(super) const FILES_ROOT_KEY: &[u8] = b"/local/filesroot";
+
+/// The root of the mutable file system.
 pub(super) fn files_root(root: &Cid) -> Pair {
-    (b"/local/filesroot".to_vec(), root.to_bytes())
+    (FILES_ROOT_KEY.to_vec(), root.to_bytes())
 }
 
 /// A record that this node published under the name of a key; `peer` is the binary peer ID of that. It stands there twice:

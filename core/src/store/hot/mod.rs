@@ -21,6 +21,7 @@ mod lease;
 mod list;
 mod options;
 mod payload;
+mod records;
 mod scan;
 mod schema;
 mod sweep;
@@ -36,6 +37,7 @@ pub use lease::Lease;
 pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use records::{Change, Record, Records};
 pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
