@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Serve archives as an IPFS gateway until SIGTERM or Ctrl-C
     #[command(after_help = AFTER_SERVE, next_line_help = true)]
     Serve(Flags),
+    /// Serve a Kubo repository as it lies, in the place of `ipfs daemon`
+    #[command(after_help = AFTER_KUBO_DAEMON, next_line_help = true)]
+    KuboDaemon(KuboDaemon),
     /// Make, list and remove the tokens of the RPC API
     #[command(subcommand)]
     Token(Token),
@@ -51,6 +54,22 @@ pub(crate) enum Emit {
     /// All settings in force as TOML that --config takes, each with where it came from
     #[command(next_line_help = true)]
     Config(Flags),
+}
+
+const AFTER_KUBO_DAEMON: &str = "\
+The repository is the one at IPFS_PATH, or ~/.ipfs. Its flatfs blocks are read and never written; its addresses, origins
+and authorizations are kept; its pins and its MFS root are taken over once. What is added lies in the folder `coldfront`
+of the repository. No Kubo may run on it meanwhile.
+
+Flags of `ipfs daemon` are accepted and ignored, but for --repo-dir. Settings of coldfront come from the environment, as
+for serve: COLDFRONT_HOT, COLDFRONT_TOKENS, COLDFRONT_OPEN_RPC and so on.";
+
+/// What `ipfs daemon` would be given.
+#[derive(Debug, Args)]
+pub(crate) struct KuboDaemon {
+    /// Flags of `ipfs daemon`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub(crate) ignored: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,8 @@ mod doors;
 mod file;
 mod flags;
 mod handles;
+mod kubo_daemon;
+mod multiaddr;
 mod rpc;
 mod token;
 mod units;
@@ -49,7 +51,11 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(flags) => read(&flags).and_then(run),
+        Command::Serve(flags) => {
+            start_log();
+            read(&flags).and_then(|config| run(config, Box::new(Serve)))
+        }
+        Command::KuboDaemon(daemon) => kubo_daemon::run(&daemon.ignored),
         Command::Token(token) => token::run(&token),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -99,16 +105,52 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     printed.map_err(Failure::Failed)
 }
 
-/// Everything that one process serves, and what it says when it is ready.
+/// Everything that one process serves.
 pub(crate) struct Serving {
-    pub(crate) listeners: Listeners,
-    pub(crate) repo: RepoOptions,
-    pub(crate) limits: Limits,
-    pub(crate) keys: Keys,
-    pub(crate) identity: Identity,
-    pub(crate) workers: Option<usize>,
-    /// Called once all listeners are bound, before any of them answers.
-    pub(crate) ready: fn(&Bound) -> anyhow::Result<()>,
+    listeners: Listeners,
+    repo: RepoOptions,
+    limits: Limits,
+    keys: Keys,
+    workers: Option<usize>,
+    role: Box<dyn Role>,
+}
+
+/// What differs between the ways to serve.
+pub(crate) trait Role {
+    /// Puts more into the keys than the settings say.
+    fn keys(&mut self, keys: Keys) -> Keys {
+        keys
+    }
+
+    /// Called with the open repository, before clients are let in. Blocks.
+    fn opened(&mut self, _repo: &Repo) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// The node that the RPC API is an API of.
+    fn node(&self, repo: Repo, bound: &Bound) -> Daemon;
+
+    /// Says where clients connect, once they can.
+    fn ready(&mut self, bound: &Bound) -> anyhow::Result<()>;
+
+    /// Reads that a dead disk never answers keep the process so long at most.
+    fn close_within(&self) -> Duration {
+        CLOSE_WITHIN
+    }
+}
+
+/// `serve`.
+struct Serve;
+
+impl Role for Serve {
+    fn node(&self, repo: Repo, _bound: &Bound) -> Daemon {
+        Daemon::new(repo, identity())
+    }
+
+    fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
+        tell(bound);
+        Ok(())
+    }
 }
 
 /// Where clients connect.
@@ -121,8 +163,8 @@ pub(crate) struct Bound {
     pub(crate) tls: bool,
 }
 
-fn run(mut config: Config) -> Result<(), Failure> {
-    start_log();
+/// Serves what is configured, in a role.
+pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Failure> {
     let listeners = config.listeners().map_err(usage)?;
     let hot_files = config.hot().map_or(0, |hot| hot.open_files);
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
@@ -146,15 +188,14 @@ fn run(mut config: Config) -> Result<(), Failure> {
         listeners,
         repo,
         limits: config.bounds.http.clone(),
-        keys: keys.map_err(Failure::Failed)?,
-        identity: identity(),
+        keys: role.keys(keys.map_err(Failure::Failed)?),
         workers: config.workers(),
-        ready: tell,
+        role,
     };
     serve_in_runtime(serving).map_err(Failure::Failed)
 }
 
-fn start_log() {
+pub(crate) fn start_log() {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -165,7 +206,7 @@ fn start_log() {
 }
 
 /// Says where clients connect.
-fn tell(bound: &Bound) -> anyhow::Result<()> {
+fn tell(bound: &Bound) {
     let scheme = if bound.tls { "https" } else { "http" };
     if let Some(at) = bound.gateway {
         eprintln!("gateway: http://{at}/");
@@ -176,7 +217,6 @@ fn tell(bound: &Bound) -> anyhow::Result<()> {
     if let Some(at) = bound.upload {
         eprintln!("upload: {scheme}://{at}/api/v0");
     }
-    Ok(())
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -220,7 +260,7 @@ fn refuse_twice(archives: &[ArchiveOptions]) -> Result<(), String> {
     Ok(())
 }
 
-pub(crate) fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
+fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
     let mut runtime = match serving.workers {
@@ -238,31 +278,34 @@ pub(crate) fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
+    let close_within = serving.role.close_within();
     let served = runtime.block_on(serve_until_signal(serving));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
-    runtime.shutdown_timeout(CLOSE_WITHIN);
+    runtime.shutdown_timeout(close_within);
     served
 }
 
 async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
-    let Serving { listeners, limits, keys, .. } = serving;
+    let Serving { listeners, limits, keys, mut role, .. } = serving;
     let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
     let rpc_listener = listen_at(listeners.rpc).await?;
     let upload_listener = listen_at(listeners.upload).await?;
-    (serving.ready)(&Bound {
+    let bound = Bound {
         gateway: bound(&gateway_listener)?,
         rpc: bound(&rpc_listener)?,
         upload: bound(&upload_listener)?,
         tls: keys.tls.is_some(),
-    })?;
-    let daemon = Arc::new(Daemon::new(repo.clone(), serving.identity));
+    };
+    role.opened(&repo)?;
+    let daemon = Arc::new(role.node(repo.clone(), &bound));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
+    role.ready(&bound)?;
     let (stop, at_once) = signals.apart();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let stop = async {

@@ -18,6 +18,8 @@ pub(crate) struct Keys {
     pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) origins: Vec<String>,
+    /// Whether pages of those origins may send cookies.
+    pub(crate) credentials: bool,
     /// What the door for uploads serves.
     pub(crate) upload_commands: Scope,
 }
@@ -37,19 +39,21 @@ impl Keys {
         }
         let tls = tls.map(|(certificate, key)| Tls::open(certificate, key)).transpose();
         let tls = tls.context("TLS cannot be served")?.map(Arc::new);
-        Ok(Keys { tokens, tls, origins, upload_commands })
+        Ok(Keys { tokens, tls, origins, credentials: false, upload_commands })
     }
 
     /// The door for all commands.
     pub(crate) fn rpc(&self, listener: TcpListener) -> RpcListener {
-        let access = Access::new().origins(self.origins.clone());
-        self.door(listener, access)
+        self.door(listener, self.access())
     }
 
     /// The door for uploads.
     pub(crate) fn upload(&self, listener: TcpListener) -> RpcListener {
-        let access = Access::new().origins(self.origins.clone());
-        self.door(listener, access.only(self.upload_commands.clone()))
+        self.door(listener, self.access().only(self.upload_commands.clone()))
+    }
+
+    fn access(&self) -> Access {
+        Access::new().origins(self.origins.clone()).credentials(self.credentials)
     }
 
     fn door(&self, listener: TcpListener, access: Access) -> RpcListener {
