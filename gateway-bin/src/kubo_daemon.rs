@@ -33,6 +33,9 @@ use crate::flags::Flags;
 use crate::rpc::Keys;
 use crate::{Bound, Failure, Role, multiaddr, start_log, usage};
 
+/// The file on which Kubo holds a lock while it runs.
+const LOCK: &str = "repo.lock";
+
 /// The folder of ours in a repository.
 const FOLDER: &str = "coldfront";
 
@@ -82,10 +85,11 @@ fn repository_path(
 
 /// A Kubo's repository, and the node that is served over it.
 struct Node {
+    /// ORDER: before the repository, whose lock is held until these are gone.
+    files: Files,
     /// Kept open: its lock keeps a Kubo from starting.
     repository: Repository,
     config: Value,
-    files: Files,
     stop: Arc<AtomicBool>,
 }
 
@@ -97,12 +101,19 @@ impl Drop for Node {
 
 impl Node {
     fn open(path: &Path) -> anyhow::Result<Node> {
-        let repository = Repository::open(&RepositoryOptions::new(path)).with_context(|| {
+        let what = || {
             format!("the repository {} cannot be served; IPFS_PATH names another", path.display())
-        })?;
+        };
+        let lock = path.join(LOCK);
+        if path.join("config").exists() {
+            // A reader locks this file where it is there; Kubo makes it as well, and removes it at its end.
+            let made = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+            made.with_context(what)?;
+        }
+        let repository = Repository::open(&RepositoryOptions::new(path)).with_context(what)?;
         let config = repository.config().cloned().unwrap_or_default();
-        let files = Files { root: repository.root().to_owned(), written: Vec::new() };
-        Ok(Node { repository, config, files, stop: Arc::default() })
+        let files = Files { root: repository.root().to_owned(), written: vec![lock] };
+        Ok(Node { files, repository, config, stop: Arc::default() })
     }
 
     /// What `serve` would have to be told.
@@ -332,18 +343,21 @@ impl Role for Node {
     }
 
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut lines = String::new();
         if let Some(at) = bound.rpc {
             let address = multiaddr::text(at);
             self.files.write("api", &address)?;
-            writeln!(out, "RPC API server listening on {address}")?;
+            lines += &format!("RPC API server listening on {address}\n");
         }
         if let Some(at) = bound.gateway {
             self.files.write("gateway", &format!("http://{at}"))?;
-            writeln!(out, "Gateway server listening on {}", multiaddr::text(at))?;
+            lines += &format!("Gateway server listening on {}\n", multiaddr::text(at));
         }
-        writeln!(out, "Daemon is ready")?;
-        Ok(out.flush()?)
+        lines += "Daemon is ready\n";
+        let mut out = std::io::stdout().lock();
+        // Whoever started us may not listen.
+        let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        Ok(())
     }
 
     fn close_within(&self) -> Duration {
