@@ -320,18 +320,9 @@ impl Role for Node {
         Ok(())
     }
 
-    fn node(&self, repo: Repo, bound: &Bound) -> Daemon {
-        let root = self.repository.root().to_owned();
-        let archive_bytes = self.blocks().ok().and_then(|blocks| disk_usage(&blocks));
-        let storage = Storage {
-            path: root.display().to_string(),
-            archive_bytes,
-            max: None,
-            free: Some(Arc::new(move || {
-                let stat = rustix::fs::statvfs(&root).ok()?;
-                stat.f_bavail.checked_mul(stat.f_frsize)
-            })),
-        };
+    fn node(&self, repo: Repo, storage: Storage, bound: &Bound) -> Daemon {
+        let path = self.repository.root().display().to_string();
+        let storage = Storage { path, ..storage };
         // Other coldfronts fetch from this address.
         let gateway = bound.gateway.filter(|at| !at.ip().is_unspecified());
         let peer_id = self.peer_id();
@@ -396,12 +387,6 @@ impl Drop for Files {
 fn ed25519_public(key: &[u8]) -> Option<[u8; 32]> {
     let bytes = key.strip_prefix(&[0x08, 0x01, 0x12, 0x40])?;
     (bytes.len() == 64).then(|| bytes.get(32..)?.try_into().ok())?
-}
-
-/// What go-ds-flatfs last counted for its tree, in bytes.
-fn disk_usage(blocks: &Path) -> Option<u64> {
-    let text = fs::read_to_string(blocks.join("diskUsage.cache")).ok()?;
-    serde_json::from_str::<Value>(&text).ok()?.get("diskUsage")?.as_u64()
 }
 
 #[cfg(test)]

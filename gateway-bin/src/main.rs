@@ -12,6 +12,7 @@ mod handles;
 mod kubo_daemon;
 mod multiaddr;
 mod rpc;
+mod storage;
 mod token;
 mod units;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
-use coldfront_http::rpc::Identity;
+use coldfront_http::rpc::{Identity, Storage};
 use coldfront_http::{Daemon, Gateway, Limits, Rpc, serve, serve_rpc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -128,7 +129,7 @@ pub(crate) trait Role {
     }
 
     /// The node that the RPC API is an API of.
-    fn node(&self, repo: Repo, bound: &Bound) -> Daemon;
+    fn node(&self, repo: Repo, storage: Storage, bound: &Bound) -> Daemon;
 
     /// Says where clients connect, once they can.
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()>;
@@ -143,8 +144,8 @@ pub(crate) trait Role {
 struct Serve;
 
 impl Role for Serve {
-    fn node(&self, repo: Repo, _bound: &Bound) -> Daemon {
-        Daemon::new(repo, identity())
+    fn node(&self, repo: Repo, storage: Storage, _bound: &Bound) -> Daemon {
+        Daemon::new(repo, identity()).stored_in(storage)
     }
 
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
@@ -301,7 +302,8 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         tls: keys.tls.is_some(),
     };
     role.opened(&repo)?;
-    let daemon = Arc::new(role.node(repo.clone(), &bound));
+    let storage = storage::of(&serving.repo);
+    let daemon = Arc::new(role.node(repo.clone(), storage, &bound));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];

@@ -157,7 +157,10 @@ fn look(call: &Call, entry: &Entry) -> Result<Looked, Failed> {
     let node = &found.node;
     let (size, kind, target) = match &**node {
         Node::File(file) => (file.size(), FILE, String::new()),
-        Node::Symlink(link) => (0, SYMLINK, String::from_utf8_lossy(link.target()).into_owned()),
+        Node::Symlink(link) => {
+            let target = link.target();
+            (target.len() as u64, SYMLINK, String::from_utf8_lossy(target).into_owned())
+        }
         _ => (0, DIRECTORY, String::new()),
     };
     Ok(Looked { size, kind, target, mode: node.mode().unwrap_or(0) & 0o777, mtime: node.mtime() })

@@ -26,7 +26,7 @@ struct ResolvedPath {
 }
 
 fn resolve(call: &mut Call) -> Result<(), Failed> {
-    let path = call.path(&call.arg(0).to_owned())?;
+    let path = call.path(call.arg(0))?;
     let end = dag_path::resolve(call.repo(), &path)?;
     let mut path = format!("/ipfs/{}", call.cids()?.show(&end.cid));
     for name in &end.rest {
