@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use coldfront_http::Limits;
+#[cfg(test)]
+use coldfront_http::RpcLimits;
 
 use crate::units;
 
@@ -62,7 +64,7 @@ const DAY: u64 = 24 * 3600 * SECOND;
 const MILLION: u64 = 1_000_000;
 
 /// All bounds, in the order in which they are shown.
-pub(crate) const BOUNDS: [Bound; 17] = [
+pub(crate) const BOUNDS: [Bound; 25] = [
     Bound {
         name: "connections",
         field: Field::Count(|b| &mut b.http.connections),
@@ -157,6 +159,55 @@ pub(crate) const BOUNDS: [Bound; 17] = [
         field: Field::Time(|b| &mut b.http.drain_time),
         least: 0,
         most: DAY,
+    },
+    Bound {
+        name: "rpc_quick_calls",
+        field: Field::Count(|b| &mut b.http.rpc.quick_calls),
+        least: 1,
+        most: 4096,
+    },
+    Bound {
+        name: "rpc_stream_calls",
+        field: Field::Count(|b| &mut b.http.rpc.stream_calls),
+        least: 1,
+        most: 4096,
+    },
+    Bound {
+        name: "rpc_upload_calls",
+        field: Field::Count(|b| &mut b.http.rpc.upload_calls),
+        least: 1,
+        most: 4096,
+    },
+    Bound {
+        name: "rpc_waiting_calls",
+        field: Field::Count(|b| &mut b.http.rpc.waiting_calls),
+        least: 0,
+        most: MILLION,
+    },
+    Bound {
+        name: "rpc_body_bytes",
+        field: Field::Memory(|b| &mut b.http.rpc.body_bytes),
+        least: MIB,
+        most: 1024 * GIB,
+    },
+    Bound {
+        name: "rpc_small_body",
+        field: Field::Memory(|b| &mut b.http.rpc.small_body),
+        least: 64 * KIB,
+        most: GIB,
+    },
+    Bound {
+        name: "rpc_large_bodies",
+        field: Field::Count(|b| &mut b.http.rpc.large_bodies),
+        least: 1,
+        most: 4096,
+    },
+    // A target alone may have 8 KiB.
+    Bound {
+        name: "rpc_head_bytes",
+        field: Field::Memory(|b| &mut b.http.rpc.head_bytes),
+        least: 8 * KIB,
+        most: 64 * MIB,
     },
 ];
 
@@ -278,7 +329,7 @@ mod tests {
             let text = match bound.field {
                 Field::Time(_) => "77s",
                 // Less is refused.
-                Field::Bytes(_) if bound.name == "hot_memory" => "777MiB",
+                _ if ["hot_memory", "rpc_body_bytes"].contains(&bound.name) => "777MiB",
                 Field::Memory(_) | Field::Bytes(_) => "777KiB",
                 Field::Count(_) => "777",
             };
@@ -300,7 +351,16 @@ mod tests {
             idle_time: time,
             stall_time: time,
             drain_time: time,
-            rpc: Limits::default().rpc,
+            rpc: RpcLimits {
+                quick_calls: count,
+                stream_calls: count,
+                upload_calls: count,
+                waiting_calls: count,
+                body_bytes: 777 * 1024 * 1024,
+                small_body: size,
+                large_bodies: count,
+                head_bytes: size,
+            },
         };
         assert_eq!(
             bounds,

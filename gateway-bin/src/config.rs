@@ -14,6 +14,7 @@ use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
 use crate::bounds::{BOUNDS, Bound, Bounds};
 use crate::collecting::Collecting;
+use crate::doors::Doors;
 use crate::file::File;
 use crate::flags::Flags;
 use crate::units;
@@ -67,6 +68,7 @@ struct Archive {
 pub(crate) struct Listeners {
     pub(crate) gateway: Option<SocketAddr>,
     pub(crate) rpc: Option<SocketAddr>,
+    pub(crate) upload: Option<SocketAddr>,
 }
 
 /// What is in force.
@@ -74,6 +76,7 @@ pub(crate) struct Listeners {
 pub(crate) struct Config {
     gateway: Option<Setting<SocketAddr>>,
     rpc: Option<Setting<SocketAddr>>,
+    pub(crate) doors: Doors,
     hot: Option<Setting<PathBuf>>,
     archives: Vec<Archive>,
     verify: Setting<Verify>,
@@ -89,14 +92,14 @@ pub(crate) struct Config {
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The three sources of a value, in order.
-struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     environment: Environment<'a>,
     file: File,
 }
 
 impl Sources<'_> {
     /// The value of a setting, from the first source that has one.
-    fn first(
+    pub(crate) fn first(
         &self,
         flag: Option<(&'static str, &str)>,
         variable: &str,
@@ -112,6 +115,24 @@ impl Sources<'_> {
         }
         Ok(self.file.values.get(key).cloned())
     }
+
+    /// The same of a path, which need not be UTF-8.
+    pub(crate) fn path(
+        &self,
+        flag: Option<(&'static str, &PathBuf)>,
+        variable: &str,
+        key: &str,
+    ) -> Option<Setting<PathBuf>> {
+        if let Some((name, path)) = flag {
+            return Some(Setting { value: path.clone(), origin: Origin::Flag(name) });
+        }
+        if let Some(path) = (self.environment)(variable).filter(|path| !path.is_empty()) {
+            let origin = Origin::Environment(variable.into());
+            return Some(Setting { value: path.into(), origin });
+        }
+        let Given { text, origin } = self.file.values.get(key)?.clone();
+        Some(Setting { value: text.into(), origin })
+    }
 }
 
 impl Config {
@@ -122,8 +143,9 @@ impl Config {
         file: File,
     ) -> Result<Self, String> {
         let archives = archives(flags, environment, &file)?;
-        let hot = hot(flags, environment, &file);
         let sources = Sources { environment, file };
+        let hot =
+            sources.path(flags.hot.as_ref().map(|hot| ("--hot", hot)), "COLDFRONT_HOT", "hot");
         let flag = |name, value: &'_ Option<String>| value.clone().map(|value| (name, value));
         let read = |flag: Option<(&'static str, String)>, variable, key| {
             sources.first(flag.as_ref().map(|(name, text)| (*name, text.as_str())), variable, key)
@@ -141,6 +163,7 @@ impl Config {
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
             rpc: rpc.map(|given| setting(given, "rpc", address)).transpose()?,
+            doors: Doors::merge(flags, &sources)?,
             hot,
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
@@ -155,12 +178,16 @@ impl Config {
     pub(crate) fn listeners(&self) -> Result<Listeners, String> {
         let gateway = self.gateway.as_ref().map(|gateway| gateway.value);
         let rpc = self.rpc.as_ref().map(|rpc| rpc.value);
-        if gateway.is_none() && rpc.is_none() {
+        let upload = self.doors.upload.as_ref().map(|upload| upload.value);
+        if gateway.is_none() && rpc.is_none() && upload.is_none() {
             return Err(
                 "nowhere to listen: name an address with --gateway or --rpc, for example --gateway 8080".into(),
             );
         }
-        Ok(Listeners { gateway, rpc })
+        for address in rpc.into_iter().chain(upload) {
+            self.doors.may_listen(address, self.doors.tokens.is_some())?;
+        }
+        Ok(Listeners { gateway, rpc, upload })
     }
 
     /// What to serve; else a sentence that says how to name it.
@@ -208,6 +235,7 @@ impl Config {
             }
             None => out.push_str("# rpc = \"127.0.0.1:5001\" # not set: no RPC API\n"),
         }
+        self.doors.to_toml(&mut out)?;
         match &self.hot {
             Some(Setting { value, origin }) => {
                 line(&mut out, "hot", &quoted(&path_text("hot store", value, "--hot")?), origin)
@@ -281,7 +309,7 @@ pub(crate) fn setting<T>(
     }
 }
 
-fn or_default<T>(
+pub(crate) fn or_default<T>(
     given: Option<Given>,
     name: &str,
     default: T,
@@ -334,19 +362,6 @@ fn archives(
         .iter()
         .map(|found| Archive { path: found.path.clone(), mixed: mixed(found.mixed.clone()) });
     Ok(in_file.collect())
-}
-
-/// The folder of the hot store. Read as a path and not as text: it need not be UTF-8.
-fn hot(flags: &Flags, environment: Environment<'_>, file: &File) -> Option<Setting<PathBuf>> {
-    const VARIABLE: &str = "COLDFRONT_HOT";
-    if let Some(path) = &flags.hot {
-        return Some(Setting { value: path.clone(), origin: Origin::Flag("--hot") });
-    }
-    if let Some(path) = environment(VARIABLE).filter(|path| !path.is_empty()) {
-        return Some(Setting { value: path.into(), origin: Origin::Environment(VARIABLE.into()) });
-    }
-    let Given { text, origin } = file.values.get("hot")?.clone();
-    Some(Setting { value: text.into(), origin })
 }
 
 fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>), String> {
@@ -415,7 +430,7 @@ fn worker_count(text: &str) -> Result<Option<usize>, String> {
     count.map(Some).ok_or_else(|| format!("expected a whole number from 1 to {MAX_WORKERS}"))
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "true" | "1" | "yes" => Ok(true),
         "false" | "0" | "no" => Ok(false),
@@ -423,13 +438,13 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn line(out: &mut String, key: &str, value: &str, origin: &Origin) {
+pub(crate) fn line(out: &mut String, key: &str, value: &str, origin: &Origin) {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{key} = {value} # {origin}");
 }
 
 /// A path that means the same wherever the file is used.
-fn path_text(what: &str, path: &Path, flag: &str) -> Result<String, String> {
+pub(crate) fn path_text(what: &str, path: &Path, flag: &str) -> Result<String, String> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.into_os_string().into_string().map_err(|path| {
         format!(
@@ -440,7 +455,7 @@ fn path_text(what: &str, path: &Path, flag: &str) -> Result<String, String> {
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for character in text.chars() {
         match character {

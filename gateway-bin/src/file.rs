@@ -15,7 +15,23 @@ use crate::collecting;
 use crate::config::{Given, Origin, Setting};
 
 /// The keys outside of tables.
-const KEYS: [&str; 8] = ["archive", "gateway", "gc", "hot", "limits", "rpc", "verify", "workers"];
+const KEYS: [&str; 15] = [
+    "archive",
+    "gateway",
+    "gc",
+    "hot",
+    "limits",
+    "open_rpc",
+    "rpc",
+    "rpc_origins",
+    "tls_certificate",
+    "tls_key",
+    "tokens",
+    "upload",
+    "upload_commands",
+    "verify",
+    "workers",
+];
 const ARCHIVE_KEYS: [&str; 2] = ["mixed", "path"];
 
 /// What a file says.
@@ -56,6 +72,12 @@ impl File {
                 "archive" => file.archives(&source, value)?,
                 "limits" => file.limits(&source, value)?,
                 "gc" => file.collecting(&source, value)?,
+                // The one setting that is yes or no.
+                "open_rpc" if value.get_ref().as_bool().is_some() => {
+                    let text = value.get_ref().as_bool().unwrap_or_default().to_string();
+                    let given = Given { text, origin: source.origin(value) };
+                    file.values.insert("open_rpc".to_owned(), given);
+                }
                 name if KEYS.contains(&name) => {
                     file.values.insert(name.to_owned(), source.given(name, value)?);
                 }

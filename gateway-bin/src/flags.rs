@@ -39,6 +39,12 @@ pub(crate) enum Command {
     /// Serve archives as an IPFS gateway until SIGTERM or Ctrl-C
     #[command(after_help = AFTER_SERVE, next_line_help = true)]
     Serve(Flags),
+    /// Serve a Kubo repository as it lies, in the place of `ipfs daemon`
+    #[command(after_help = AFTER_KUBO_DAEMON, next_line_help = true)]
+    KuboDaemon(KuboDaemon),
+    /// Make, list and remove the tokens of the RPC API
+    #[command(subcommand)]
+    Token(Token),
     /// Print a file for another program, made from the settings in force
     #[command(subcommand)]
     Emit(Emit),
@@ -73,6 +79,90 @@ pub(crate) enum Emit {
     Config(Flags),
 }
 
+const AFTER_KUBO_DAEMON: &str = "\
+The repository is the one at IPFS_PATH, or ~/.ipfs. Its flatfs blocks are read and never written; its addresses, origins
+and authorizations are kept; its pins and its MFS root are taken over once. What is added lies in the folder `coldfront`
+of the repository. No Kubo may run on it meanwhile.
+
+Flags of `ipfs daemon` are accepted and ignored, but for --repo-dir. Settings of coldfront come from the environment, as
+for serve: COLDFRONT_HOT, COLDFRONT_TOKENS, COLDFRONT_OPEN_RPC and so on.";
+
+/// What `ipfs daemon` would be given.
+#[derive(Debug, Args)]
+pub(crate) struct KuboDaemon {
+    /// Flags of `ipfs daemon`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub(crate) ignored: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token and print its secret, which is kept nowhere else
+    #[command(next_line_help = true, after_help = AFTER_TOKEN)]
+    Add(TokenAdd),
+    /// List tokens, without their secrets
+    Ls(TokenLs),
+    /// Remove a token: calls with it are refused within a second
+    Rm(TokenRm),
+}
+
+const AFTER_TOKEN: &str = "\
+A client sends the secret as bearer token, or as the password of a user with the token's name:
+  ipfs --api /ip4/127.0.0.1/tcp/5001 --api-auth bearer:SECRET add file
+  curl -u NAME:SECRET -F file=@file http://127.0.0.1:5001/api/v0/add";
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenAdd {
+    /// Whose it is: the name in the log of changes
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) file: TokenPath,
+
+    /// What it may call: names of commands such as add,pin/ls, or the words upload (add, block/put,
+    /// dag/import and pinning), read (what changes nothing) and all
+    #[arg(long, value_name = "NAMES", verbatim_doc_comment)]
+    pub(crate) commands: String,
+
+    /// It may remove the pins that it made, and nothing else
+    #[arg(long)]
+    pub(crate) own_pins: bool,
+
+    /// Calls under way at a time; others wait [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) streams: Option<String>,
+
+    /// Calls that wait; one more gets 429 [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) queue: Option<String>,
+
+    /// Bytes a second of bodies and answers together, such as 10MiB [default: no limit]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rate: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenLs {
+    #[command(flatten)]
+    pub(crate) file: TokenPath,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenRm {
+    /// Whose it is
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) file: TokenPath,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenPath {
+    /// The file of tokens, as given to `serve` [env: COLDFRONT_TOKENS]
+    #[arg(long = "tokens", value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+}
+
 /// Settings by flag.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Flags {
@@ -95,6 +185,46 @@ pub(crate) struct Flags {
     /// Where to listen for calls of the Kubo RPC API, in the same forms. [env: COLDFRONT_RPC]
     #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
     pub(crate) rpc: Option<String>,
+
+    /// The file of tokens that calls of the RPC API need, made by `coldfront-gateway token add`.
+    /// Without one the RPC API listens on loopback alone. [env: COLDFRONT_TOKENS]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// Where to listen for uploads: the RPC API again, with some commands alone. [env: COLDFRONT_UPLOAD]
+    #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
+    pub(crate) upload: Option<String>,
+
+    /// The commands that are served there: names such as add,pin/ls, or the words upload, read, all.
+    /// [env: COLDFRONT_UPLOAD_COMMANDS] [default: upload]
+    #[arg(long, value_name = "NAMES", verbatim_doc_comment)]
+    pub(crate) upload_commands: Option<String>,
+
+    /// Origins of web pages that may call the RPC API, such as https://app.example.org, separated by commas.
+    /// [env: COLDFRONT_RPC_ORIGINS]
+    #[arg(long, value_name = "ORIGINS", verbatim_doc_comment)]
+    pub(crate) rpc_origins: Option<String>,
+
+    /// The certificates, in PEM, with which the RPC API and uploads are served through TLS.
+    /// Both files are read again when they change. [env: COLDFRONT_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The key of the certificate, in PEM. [env: COLDFRONT_TLS_KEY]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Lets the RPC API listen beyond loopback without tokens: whoever reaches it may do everything.
+    /// [env: COLDFRONT_OPEN_RPC=true]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        verbatim_doc_comment
+    )]
+    pub(crate) open_rpc: Option<String>,
 
     /// A file of settings in TOML. [env: COLDFRONT_CONFIG]
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]

@@ -6,15 +6,22 @@
 mod bounds;
 mod collecting;
 mod config;
+mod doors;
 mod file;
 mod flags;
 mod handles;
 mod janitor;
+mod kubo_daemon;
+mod multiaddr;
+mod names;
+mod rpc;
 mod storage;
+mod token;
 mod units;
 mod where_is;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,12 +30,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::gc::schedule::Schedule;
-use coldfront::ipns::{LIFETIME, Names};
-use coldfront::keys::{HotKeys, Key, Keyring};
+use coldfront::ipns::Names;
+use coldfront::keys::Key;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
-use coldfront_http::rpc::Identity;
-use coldfront_http::rpc::access::Access;
-use coldfront_http::{Daemon, Gateway, Limits, Rpc, RpcListener, serve, serve_rpc};
+use coldfront_http::rpc::{Identity, Storage};
+use coldfront_http::{Daemon, Gateway, Limits, Rpc, serve, serve_rpc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -36,12 +42,10 @@ use tokio::sync::oneshot;
 use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
+use rpc::Keys;
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-
-/// Between two looks at which of our own names have to be signed anew.
-const SIGN_NAMES_EVERY: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Files that nobody read for so long are closed, in seconds: deleted blocks free their space, and an
 /// archive can be unmounted.
@@ -55,7 +59,12 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(flags) => read(&flags).and_then(run),
+        Command::Serve(flags) => {
+            start_log();
+            read(&flags).and_then(|config| run(config, Box::new(Serve)))
+        }
+        Command::KuboDaemon(daemon) => kubo_daemon::run(&daemon.ignored),
+        Command::Token(token) => token::run(&token),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
         Command::Where(flags) => where_is(&flags),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -70,13 +79,13 @@ fn main() -> ExitCode {
 }
 
 /// Why the program ends without having done what was asked.
-enum Failure {
+pub(crate) enum Failure {
     /// It was asked for something that makes no sense.
     Usage(anyhow::Error),
     Failed(anyhow::Error),
 }
 
-fn usage(sentence: String) -> Failure {
+pub(crate) fn usage(sentence: String) -> Failure {
     Failure::Usage(anyhow!(sentence))
 }
 
@@ -111,12 +120,114 @@ fn where_is(flags: &flags::Where) -> Result<(), Failure> {
     print(&asked.map_err(Failure::Failed)?)
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
     printed.map_err(Failure::Failed)
 }
 
-fn run(mut config: Config) -> Result<(), Failure> {
+/// Everything that one process serves.
+pub(crate) struct Serving {
+    listeners: Listeners,
+    repo: RepoOptions,
+    limits: Limits,
+    keys: Keys,
+    workers: Option<usize>,
+    schedule: Schedule,
+    role: Box<dyn Role>,
+}
+
+/// What differs between the ways to serve.
+pub(crate) trait Role {
+    /// Puts more into the keys than the settings say.
+    fn keys(&mut self, keys: Keys) -> Keys {
+        keys
+    }
+
+    /// Called with the open repository, before clients are let in. Blocks.
+    fn opened(&mut self, _repo: &Repo) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// The names and keys of this node; none without a hot store. Blocks.
+    fn names(&self, repo: &Repo) -> anyhow::Result<Option<Names>> {
+        names::of(repo)
+    }
+
+    /// The node that the RPC API is an API of; `names` are those of its hot store.
+    fn node(&self, repo: Repo, storage: Storage, names: Option<Names>, bound: &Bound) -> Daemon;
+
+    /// Says where clients connect, once they can.
+    fn ready(&mut self, bound: &Bound) -> anyhow::Result<()>;
+
+    /// Reads that a dead disk never answers keep the process so long at most.
+    fn close_within(&self) -> Duration {
+        CLOSE_WITHIN
+    }
+}
+
+/// `serve`.
+struct Serve;
+
+impl Role for Serve {
+    fn node(&self, repo: Repo, storage: Storage, names: Option<Names>, _bound: &Bound) -> Daemon {
+        // Without a hot store there is no place for an identity: it is another one at each start.
+        let daemon = Daemon::new(repo, Identity::of(&Key::generate())).stored_in(storage);
+        match names {
+            Some(names) => daemon.named_by(names),
+            None => daemon,
+        }
+    }
+
+    fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
+        tell(bound);
+        Ok(())
+    }
+}
+
+/// Where clients connect.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) rpc: Option<SocketAddr>,
+    pub(crate) upload: Option<SocketAddr>,
+    /// Whether the RPC API and uploads go through TLS.
+    pub(crate) tls: bool,
+}
+
+/// Serves what is configured, in a role.
+pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Failure> {
+    let listeners = config.listeners().map_err(usage)?;
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
+    let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
+    if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
+        tracing::warn!("{sentence}");
+    }
+    let repo = config.repo().map_err(usage)?;
+    for archive in &repo.archives {
+        look_at(&archive.path).map_err(Failure::Failed)?;
+    }
+    refuse_twice(&repo.archives).map_err(usage)?;
+    let tls = config.doors.tls().map_err(usage)?;
+    let doors = &config.doors;
+    let keys = Keys::open(
+        doors.tokens.as_ref().map(|tokens| tokens.value.clone()),
+        tls,
+        doors.origins.value.clone(),
+        doors.upload_commands.value.clone(),
+    );
+    let serving = Serving {
+        listeners,
+        repo,
+        limits: config.bounds.http.clone(),
+        keys: role.keys(keys.map_err(Failure::Failed)?),
+        workers: config.workers(),
+        schedule: config.collecting.schedule(),
+        role,
+    };
+    serve_in_runtime(serving).map_err(Failure::Failed)
+}
+
+pub(crate) fn start_log() {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -124,21 +235,20 @@ fn run(mut config: Config) -> Result<(), Failure> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
-    let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
-    let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
-    if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
-        tracing::warn!("{sentence}");
+}
+
+/// Says where clients connect.
+fn tell(bound: &Bound) {
+    let scheme = if bound.tls { "https" } else { "http" };
+    if let Some(at) = bound.gateway {
+        eprintln!("gateway: http://{at}/");
     }
-    let options = config.repo().map_err(usage)?;
-    for archive in &options.archives {
-        look_at(&archive.path).map_err(Failure::Failed)?;
+    if let Some(at) = bound.rpc {
+        eprintln!("rpc: {scheme}://{at}/api/v0");
     }
-    refuse_twice(&options.archives).map_err(usage)?;
-    let limits = config.bounds.http.clone();
-    let schedule = config.collecting.schedule();
-    serve_in_runtime(listeners, options, limits, config.workers(), schedule)
-        .map_err(Failure::Failed)
+    if let Some(at) = bound.upload {
+        eprintln!("upload: {scheme}://{at}/api/v0");
+    }
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -182,64 +292,58 @@ fn refuse_twice(archives: &[ArchiveOptions]) -> Result<(), String> {
     Ok(())
 }
 
-fn serve_in_runtime(
-    listeners: Listeners,
-    options: RepoOptions,
-    limits: Limits,
-    workers: Option<usize>,
-    schedule: Schedule,
-) -> anyhow::Result<()> {
+fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
-    let mut runtime = match workers {
+    let mut runtime = match serving.workers {
         Some(1) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    if let Some(workers) = workers.filter(|workers| *workers > 1) {
+    if let Some(workers) = serving.workers.filter(|workers| *workers > 1) {
         runtime.worker_threads(workers);
     }
-    let rpc_threads = if listeners.rpc.is_some() { limits.rpc.threads() } else { 0 };
+    let limits = &serving.limits;
+    let calls = serving.listeners.rpc.or(serving.listeners.upload);
+    let rpc_threads = if calls.is_some() { limits.rpc.threads() } else { 0 };
     let runtime = runtime
         .max_blocking_threads(limits.disk_threads + rpc_threads)
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits, schedule));
+    let close_within = serving.role.close_within();
+    let served = runtime.block_on(serve_until_signal(serving));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
-    runtime.shutdown_timeout(CLOSE_WITHIN);
+    runtime.shutdown_timeout(close_within);
     served
 }
 
-async fn serve_until_signal(
-    listeners: Listeners,
-    options: RepoOptions,
-    limits: Limits,
-    schedule: Schedule,
-) -> anyhow::Result<()> {
+async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
-    let repo = Repo::open(&options)?;
+    let Serving { listeners, limits, keys, schedule, mut role, .. } = serving;
+    let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
     let rpc_listener = listen_at(listeners.rpc).await?;
-    if let Some(listener) = &gateway_listener {
-        eprintln!("gateway: http://{}/", listener.local_addr()?);
-    }
-    if let Some(listener) = &rpc_listener {
-        eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
-    }
+    let upload_listener = listen_at(listeners.upload).await?;
+    let bound = Bound {
+        gateway: bound(&gateway_listener)?,
+        rpc: bound(&rpc_listener)?,
+        upload: bound(&upload_listener)?,
+        tls: keys.tls.is_some(),
+    };
+    role.opened(&repo)?;
+    let storage = storage::of(&serving.repo);
     let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
-    // Without a hot store there is no place for an identity: it is another one at each start.
-    let mut daemon =
-        Daemon::new(repo.clone(), Identity::of(&Key::generate())).stored_in(storage::of(&options));
-    if let Some(names) = names(&repo)? {
-        tokio::spawn(sign_names(names.clone()));
-        daemon = daemon.named_by(names);
+    let names = role.names(&repo)?;
+    if let Some(names) = names.clone() {
+        tokio::spawn(names::sign(names));
     }
-    let daemon = Arc::new(daemon);
+    let daemon = Arc::new(role.node(repo.clone(), storage, names, &bound));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
-    let watch = tokio::spawn(watch(gateway.clone()));
+    let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
+    role.ready(&bound)?;
     let (stop, at_once) = signals.apart();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let stop = async {
@@ -255,11 +359,13 @@ async fn serve_until_signal(
     let served = async {
         let gateway =
             serve_at(gateway_listener, |listener| serve(listener, gateway.clone(), told(&stopped)));
-        let rpc = serve_at(rpc_listener, |listener| {
-            let listener = RpcListener { listener, access: Access::new(), tls: None };
-            serve_rpc(listener, rpc, told(&stopped))
+        let all = serve_at(rpc_listener, |listener| {
+            serve_rpc(keys.rpc(listener), rpc.clone(), told(&stopped))
         });
-        tokio::try_join!(gateway, rpc, async {
+        let upload = serve_at(upload_listener, |listener| {
+            serve_rpc(keys.upload(listener), rpc.clone(), told(&stopped))
+        });
+        tokio::try_join!(gateway, all, upload, async {
             stop.await;
             Ok(())
         })
@@ -268,7 +374,7 @@ async fn serve_until_signal(
         served = served => drop(served?),
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
-    watch.abort();
+    watches.iter().for_each(tokio::task::JoinHandle::abort);
     if let Some(tending) = tending {
         tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
     }
@@ -276,38 +382,11 @@ async fn serve_until_signal(
     Ok(())
 }
 
-/// The keys and names that the hot store holds; the first of them says who this node is.
-fn names(repo: &Repo) -> anyhow::Result<Option<Names>> {
-    let Some(hot) = repo.hot() else { return Ok(None) };
-    let place = HotKeys::of(hot);
-    let own = place.identity().context("the identity of this node cannot be read")?;
-    let place = Arc::new(place);
-    Ok(Some(Names::new(Keyring::new(own, place.clone()), place)))
+fn bound(listener: &Option<TcpListener>) -> std::io::Result<Option<SocketAddr>> {
+    listener.as_ref().map(TcpListener::local_addr).transpose()
 }
 
-/// Signs own names anew when half of their time is over.
-async fn sign_names(names: Names) {
-    let mut every = tokio::time::interval(SIGN_NAMES_EVERY);
-    loop {
-        every.tick().await;
-        let names = names.clone();
-        let signing = tokio::task::spawn_blocking(move || names.sign_due(LIFETIME / 2));
-        match signing.await {
-            Ok(Ok(signed)) => {
-                for (name, error) in &signed.failed {
-                    tracing::warn!(%name, "a name of this node ends soon and could not be signed anew: {error}");
-                }
-                if !signed.done.is_empty() {
-                    tracing::info!(names = signed.done.len(), "signed own names anew");
-                }
-            }
-            Ok(Err(error)) => tracing::warn!("own names could not be looked through: {error}"),
-            Err(_) => return,
-        }
-    }
-}
-
-async fn listen_at(address: Option<std::net::SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+async fn listen_at(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
     match address {
         Some(address) => listen(address).await.map(Some),
         None => Ok(None),
@@ -332,7 +411,7 @@ fn told(stopped: &tokio::sync::watch::Receiver<bool>) -> impl Future<Output = ()
     }
 }
 
-async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     use std::io::ErrorKind;
     TcpListener::bind(address).await.map_err(|error| {
         let way_out = match error.kind() {
@@ -380,6 +459,19 @@ impl Signals {
             }
         });
         (on_first, on_second)
+    }
+}
+
+/// Takes new tokens and certificates. For itself, so that an archive that does not answer keeps no token alive.
+async fn watch_keys(keys: Keys) {
+    let mut every = tokio::time::interval(WATCH_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let keys = keys.clone();
+        if tokio::task::spawn_blocking(move || keys.refresh()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::args::{self, Options};
+use super::changes::tellable;
 
 /// Calls that are remembered, those under way included. With more under way, the oldest are forgotten.
 const MAX_CALLS: usize = 256;
@@ -81,7 +82,7 @@ impl Calls {
         let record = CallRecord {
             id: 0,
             command,
-            args: args.iter().take(16).map(|text| cut(text)).collect(),
+            args: tellable(command, args).iter().take(16).map(|text| cut(text)).collect(),
             options: options.all().map(|(name, value)| (name, shown(value))).collect(),
             began: SystemTime::now(),
             ended: None,

@@ -64,15 +64,21 @@ fn roots(changed: &Changed) -> String {
     text
 }
 
-/// Of commands that take settings, only which one it is: values may be secrets.
-fn arguments(command: &str, args: &[String]) -> String {
+/// The arguments of a call that others may see: of commands that take settings, only which one it is, since values may be
+/// secrets.
+pub(crate) fn tellable<'a>(command: &str, args: &'a [String]) -> &'a [String] {
     let is_setting = command.starts_with("config") || command.starts_with("pin/remote");
-    let most = if is_setting { 1 } else { NAMED };
+    let most = if is_setting { 1 } else { args.len() };
+    args.get(..most.min(args.len())).unwrap_or_default()
+}
+
+fn arguments(command: &str, args: &[String]) -> String {
+    let args = tellable(command, args);
     let mut text = String::new();
-    for arg in args.iter().take(most) {
+    for arg in args.iter().take(NAMED) {
         let _ = write!(text, "{}{}", if text.is_empty() { "" } else { " " }, shown(arg));
     }
-    more(&mut text, if is_setting { 0 } else { args.len() as u64 });
+    more(&mut text, args.len() as u64);
     text
 }
 
