@@ -550,6 +550,14 @@ impl PinIndex {
     }
 }
 
+/// A record that is read is the one that was written.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_record(bytes: &[u8]) {
+    if let Some(record) = Record::parse(bytes) {
+        assert_eq!(record.to_bytes(), bytes);
+    }
+}
+
 impl fmt::Debug for PinIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinIndex").field("hot", self.hot()).finish_non_exhaustive()
