@@ -12,6 +12,10 @@ mod fail;
 pub mod fuzzing;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "ipns")]
+pub mod ipns;
+#[cfg(feature = "ipns")]
+pub mod keys;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;

@@ -379,7 +379,7 @@ fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>),
 }
 
 /// `8080`, `:8080` and `localhost:8080` are loopback; any other address must be spelled out.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let loopback = |port: &str| {
         port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     };
