@@ -67,6 +67,14 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A cache cannot be opened.
+    #[error("the cache {path} cannot be used: {what}")]
+    Cache {
+        /// Its folder.
+        path: String,
+        /// Why, and what to do about it.
+        what: String,
+    },
     /// The hot store failed.
     #[cfg(feature = "hot")]
     #[error(transparent)]

@@ -8,6 +8,8 @@ mod error;
 #[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]
 #[cfg_attr(feature = "testing", path = "fail/enabled.rs")]
 mod fail;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[cfg(feature = "hot")]
 pub mod gc;
 #[cfg(feature = "ipns")]

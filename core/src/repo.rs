@@ -15,6 +15,8 @@ use crate::nodes::NodeSource;
 use crate::path::ContentPath;
 use crate::resolve::{self, Resolved};
 use crate::store::archive::{Archive, ArchiveOptions};
+#[cfg(feature = "hot")]
+use crate::store::cache::{Cache, CacheOptions};
 use crate::store::car::{Car, CarOptions};
 #[cfg(feature = "hot")]
 use crate::store::hot::{HotOptions, HotStore};
@@ -27,9 +29,12 @@ use crate::unixfs::{FileReader, Listing, Node};
 #[derive(Clone, Debug)]
 pub struct RepoOptions {
     /// The hot store, which is asked before the archives and takes what is written. `None`: what lies in the archives
-    /// is read, and nothing is written.
+    /// is read, and nothing is written; nothing is cached, either.
     #[cfg(feature = "hot")]
     pub hot: Option<HotOptions>,
+    /// Where content that is fetched from elsewhere may be kept for a while; asked behind the hot store. `None`: nowhere.
+    #[cfg(feature = "hot")]
+    pub cache: Option<CacheOptions>,
     /// Archives, the first to be asked first.
     pub archives: Vec<ArchiveOptions>,
     /// When blocks are hashed before their bytes are used.
@@ -46,6 +51,8 @@ impl Default for RepoOptions {
         RepoOptions {
             #[cfg(feature = "hot")]
             hot: None,
+            #[cfg(feature = "hot")]
+            cache: None,
             archives: Vec::new(),
             verify: Verify::default(),
             node_cache_bytes: 8 * 1024 * 1024,
@@ -83,7 +90,13 @@ impl Repo {
             options.archives.iter().map(open_archive).collect::<Result<Vec<_>, StoreError>>()?;
         #[cfg(feature = "hot")]
         if let Some(hot) = &options.hot {
-            return Ok(Repo::with_hot(&HotStore::open(hot)?, sources, options));
+            let cache = options.cache.as_ref().map(Cache::open).transpose()?;
+            return Ok(Repo::with_tiers(
+                &HotStore::open(hot)?,
+                cache.map(Arc::new),
+                sources,
+                options,
+            ));
         }
         Ok(Repo::from_sources(sources, options))
     }

@@ -201,6 +201,8 @@ impl Config {
             (self.bounds.http.open_files, self.bounds.verified_blocks);
         Ok(RepoOptions {
             hot: self.hot(),
+            // Nothing is fetched from elsewhere yet.
+            cache: None,
             archives: self.archives.iter().map(Archive::options).collect(),
             verify: self.verify.value,
             node_cache_bytes: self.bounds.node_cache,

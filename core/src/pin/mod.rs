@@ -32,7 +32,8 @@ use walk::Absent;
 use crate::block::{Block, Cid, MultihashBytes, identity_bytes, verify};
 use crate::error::{ReadError, StoreError};
 use crate::store::BlockSource;
-use crate::store::hot::{Edit, Entry, Held, HotStore, PinKey, Spelling};
+use crate::store::BlockStore as _;
+use crate::store::hot::{Edit, Entry, Held, HotStore, Lease, PinKey, Spelling};
 
 /// The longest name of a pin, in bytes; Kubo allows as many.
 pub const MAX_NAME_LEN: usize = 255;
@@ -144,6 +145,8 @@ struct Inner {
     hot: HotStore,
     /// Where blocks lie that are not in the hot store.
     below: Vec<Arc<dyn BlockSource>>,
+    /// Blocks that may go at any time: copied into the hot store when they are pinned.
+    cache: Option<Arc<dyn BlockSource>>,
     /// Blocks read by walks.
     read: AtomicU64,
 }
@@ -158,7 +161,18 @@ enum Place {
 impl PinIndex {
     /// The pins of `hot`. Blocks that are not there are looked for in `below`, in order. Reads nothing.
     pub fn new(hot: &HotStore, below: Vec<Arc<dyn BlockSource>>) -> PinIndex {
-        let inner = Inner { hot: hot.clone(), below, read: AtomicU64::new(0) };
+        let inner = Inner { hot: hot.clone(), below, cache: None, read: AtomicU64::new(0) };
+        PinIndex { inner: Arc::new(inner) }
+    }
+
+    /// The same. Blocks that are nowhere else are taken out of `cache`, whose own they are no longer: what is pinned of
+    /// it is checked and copied into the hot store.
+    pub fn with_cache(
+        hot: &HotStore,
+        below: Vec<Arc<dyn BlockSource>>,
+        cache: Arc<dyn BlockSource>,
+    ) -> PinIndex {
+        let inner = Inner { hot: hot.clone(), below, cache: Some(cache), read: AtomicU64::new(0) };
         PinIndex { inner: Arc::new(inner) }
     }
 
@@ -350,6 +364,7 @@ impl PinIndex {
     ) -> Result<(), PinError> {
         check_name(&pin.name)?;
         let _claim = self.hot().claims().wait(&pin.cid);
+        let _lease = self.adopting();
         let Some((key, serial)) = self.begin(pin)? else { return Ok(()) };
         match self.walk(&pin.cid, key, serial, Absent::Fails, progress) {
             Ok(()) => self.finish(&pin.cid, key, serial),
@@ -424,6 +439,7 @@ impl PinIndex {
 
     /// Pins of which each keeps one block, in one batch.
     fn add_leaves(&self, pins: &[&NewPin]) -> Result<(), PinError> {
+        let _lease = self.adopting();
         let mut places = Vec::with_capacity(pins.len());
         for pin in pins {
             check_name(&pin.name)?;
@@ -479,7 +495,21 @@ impl PinIndex {
                 return Ok(Place::Below(u32::try_from(len).unwrap_or(u32::MAX)));
             }
         }
-        Err(ReadError::Missing(*cid).into())
+        self.adopt_cached(cid)
+    }
+
+    /// Copies a block out of the cache. What cannot be read there, or is not what its CID says, is not there.
+    fn adopt_cached(&self, cid: &Cid) -> Result<Place, PinError> {
+        let cached = self.inner.cache.as_ref().and_then(|cache| cache.get(cid).ok().flatten());
+        let block = cached.filter(|block| verify(cid, block.data(), "the cache").is_ok());
+        let block = block.ok_or(ReadError::Missing(*cid))?;
+        self.hot().put(&[block])?;
+        Ok(Place::Here)
+    }
+
+    /// Keeps blocks that come out of the cache until edges do.
+    fn adopting(&self) -> Option<Lease> {
+        self.inner.cache.as_ref().map(|_| self.hot().lease())
     }
 
     /// The entry of a block that was found there.
@@ -519,6 +549,14 @@ impl PinIndex {
             }
         }
         Err(bad.map_or_else(|| ReadError::Missing(*cid).into(), PinError::from))
+    }
+}
+
+/// A record that is read is the one that was written.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_record(bytes: &[u8]) {
+    if let Some(record) = Record::parse(bytes) {
+        assert_eq!(record.to_bytes(), bytes);
     }
 }
 

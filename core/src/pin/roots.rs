@@ -52,6 +52,7 @@ impl PinIndex {
 
     fn replace(&self, name: &str, old: Option<PinKey>, cid: &Cid) -> Result<(), PinError> {
         let _claim = self.hot().claims().wait(cid);
+        let _lease = self.adopting();
         let (key, serial) = self.begin_root(cid)?;
         let walked =
             self.walk(cid, key, serial, Absent::IsLeftOut, &mut |_| ControlFlow::Continue(()));

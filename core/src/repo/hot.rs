@@ -8,12 +8,14 @@ use std::sync::Arc;
 use super::{Repo, RepoOptions};
 use crate::pin::PinIndex;
 use crate::store::BlockSource;
+use crate::store::cache::Cache;
 use crate::store::hot::HotStore;
 
 /// The tier that takes what is written, and what is kept of it.
 #[derive(Clone, Debug)]
 pub(super) struct Hot {
     store: HotStore,
+    cache: Option<Arc<Cache>>,
     pins: PinIndex,
 }
 
@@ -25,11 +27,33 @@ impl Repo {
         below: impl IntoIterator<Item = (String, Arc<dyn BlockSource>)>,
         options: &RepoOptions,
     ) -> Repo {
+        Repo::with_tiers(hot, None, below, options)
+    }
+
+    /// The same with a cache between.
+    pub fn with_tiers(
+        hot: &HotStore,
+        cache: Option<Arc<Cache>>,
+        below: impl IntoIterator<Item = (String, Arc<dyn BlockSource>)>,
+        options: &RepoOptions,
+    ) -> Repo {
         let below: Vec<_> = below.into_iter().collect();
-        let pins = PinIndex::new(hot, below.iter().map(|(_, source)| source.clone()).collect());
+        let archives = below.iter().map(|(_, source)| source.clone()).collect();
+        let pins = match &cache {
+            Some(cache) => PinIndex::with_cache(hot, archives, cache.clone()),
+            None => PinIndex::new(hot, archives),
+        };
         let above: (String, Arc<dyn BlockSource>) = (hot.name(), Arc::new(hot.clone()));
-        let repo = Repo::from_sources(std::iter::once(above).chain(below), options);
-        Repo { hot: Some(Hot { store: hot.clone(), pins }), ..repo }
+        let between =
+            cache.clone().map(|cache| ("cache".to_owned(), cache as Arc<dyn BlockSource>));
+        let tiers = std::iter::once(above).chain(between).chain(below);
+        let repo = Repo::from_sources(tiers, options);
+        Repo { hot: Some(Hot { store: hot.clone(), cache, pins }), ..repo }
+    }
+
+    /// The cache, which takes what was fetched from elsewhere; `None` where there is none.
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.hot.as_ref()?.cache.as_ref()
     }
 
     /// The hot store, which takes blocks; `None` where there are archives alone.

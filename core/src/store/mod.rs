@@ -5,12 +5,14 @@
 //! calls that missing.
 //!
 //! - [`archive`]: a Kubo flatfs tree, read-only.
+//! - [`cache`]: what was fetched from elsewhere, within a bound.
 //! - [`car`]: a CAR file, read-only.
 //! - [`memory`]: a map, for tests and small embedded sets.
 //! - `hot`: what is written here, in a RocksDB (feature `hot`).
 //! - [`tiers`]: several sources in order, verified by policy; what the rest of the library reads from.
 
 pub mod archive;
+pub mod cache;
 pub mod car;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;

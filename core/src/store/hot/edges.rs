@@ -83,6 +83,15 @@ fn parse_pin_key(key: &[u8]) -> Option<PinKey> {
     rest.is_empty().then_some(PinKey { id, spelling, is_root })
 }
 
+/// A key that is read is the one that was written, or a longer spelling of it.
+#[cfg(feature = "fuzzing")]
+pub(super) fn check_pin_key(bytes: &[u8]) {
+    if let Some(key) = parse_pin_key(bytes) {
+        assert!(pin_key(key).len() <= bytes.len());
+        assert_eq!(parse_pin_key(&pin_key(key)), Some(key));
+    }
+}
+
 /// The key of a mark: the block's id, and the codec that its links were read with.
 fn walked_key(id: Id, codec: u64) -> Vec<u8> {
     prefixed(&id.key(), &codec.to_be_bytes())

@@ -20,6 +20,8 @@ mod database;
 mod edges;
 mod error;
 mod folder;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod lease;
 mod list;
 mod options;
@@ -47,6 +49,9 @@ pub use payload::{DEFAULT_GARBAGE_RATIO, Price, Space};
 pub use records::{Change, Record, Records};
 pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::row as fuzz_row;
 
 use claims::Claims;
 use commits::Commits;
