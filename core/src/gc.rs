@@ -9,12 +9,14 @@
 //! that a [`crate::store::hot::Lease`] holds. Removed blocks free space on the disk when it is reclaimed
 //! ([`crate::store::hot::HotStore::reclaim`]).
 
+pub mod schedule;
+
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::block::Cid;
 use crate::pin::{PinError, PinIndex};
-use crate::store::hot::Id;
+use crate::store::hot::{Held, Id};
 
 /// Blocks that are looked at between two reports.
 const BLOCKS_AT_A_TIME: u64 = 4096;
@@ -93,6 +95,35 @@ pub fn collect(
     }
     hot.make_durable()?;
     Ok(sum)
+}
+
+/// What became of one block that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// A pin, a block above it, a named root or a writer at work keeps it.
+    Kept,
+    /// The hot store does not hold it.
+    NotHeld,
+}
+
+/// Removes one block of the hot store, if nothing keeps it. Fails while a collection of the store runs.
+pub fn remove(pins: &PinIndex, cid: &Cid) -> Result<Removal, PinError> {
+    let hot = pins.hot();
+    let _alone = hot.collector()?;
+    // Twice where an unpin has left its edges in: the first time only finds out.
+    for _ in 0..2 {
+        let entry = hot.entry(cid)?.filter(|entry| entry.held != Held::Archive);
+        let Some(entry) = entry else { return Ok(Removal::NotHeld) };
+        let end = hot.end_of_pass().min(entry.id.next());
+        let swept = hot.sweep(entry.id, end, 1)?;
+        if !hot.remove(swept)?.is_empty() {
+            return Ok(Removal::Removed);
+        }
+        pins.release_all()?;
+    }
+    Ok(Removal::Kept)
 }
 
 /// Keeps a pass from going faster than it may.

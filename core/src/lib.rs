@@ -10,10 +10,16 @@ mod error;
 mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "ipns")]
+pub mod ipns;
+#[cfg(feature = "ipns")]
+pub mod keys;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;
-#[cfg(feature = "hot")]
+#[cfg(all(feature = "hot", feature = "import"))]
+pub mod mfs;
+#[cfg(feature = "migrate")]
 pub mod migrate;
 #[cfg_attr(not(test), allow(dead_code))]
 pub mod multihash;

@@ -18,7 +18,7 @@ use crate::store::archive::{Archive, ArchiveOptions};
 use crate::store::car::{Car, CarOptions};
 #[cfg(feature = "hot")]
 use crate::store::hot::{HotOptions, HotStore};
-use crate::store::tiers::{TierLimits, TierStats, Tiers, Verify};
+use crate::store::tiers::{Holder, TierLimits, TierStats, Tiers, Verify};
 use crate::store::{BlockSource, Extent, Fault, Located};
 use crate::unixfs::directory::{Found, find};
 use crate::unixfs::{FileReader, Listing, Node};
@@ -183,6 +183,12 @@ impl Repo {
         self.nodes.tiers().locate(cid)
     }
 
+    /// Every tier that holds a block, in the order in which they are asked, whether its copy is good or not. One open a
+    /// tier. Blocks.
+    pub fn holders(&self, cid: &Cid) -> Vec<Holder> {
+        self.nodes.tiers().holders(cid)
+    }
+
     /// The length of a block in bytes; `None` when no tier holds it. One stat. Blocks.
     pub fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         self.nodes.tiers().size(cid)
@@ -219,12 +225,27 @@ impl Repo {
     }
 }
 
-/// A tier and its name: a CAR where the path is a file, else a flatfs tree.
+/// A tier and its name: a CAR where the path is a file, a stopped repository whose blocks lie in another store than
+/// flatfs, else a flatfs tree.
 fn open_archive(options: &ArchiveOptions) -> Result<(String, Arc<dyn BlockSource>), StoreError> {
     if options.path.is_file() {
         let car = Car::open(&CarOptions::new(&options.path))?;
         return Ok((car.path().display().to_string(), Arc::new(car)));
     }
+    #[cfg(feature = "kubo")]
+    if let Some(tier) = open_repository(&options.path)? {
+        return Ok((tier.name().to_owned(), Arc::new(tier)));
+    }
     let archive = Archive::open(options)?;
     Ok((archive.root().display().to_string(), Arc::new(archive)))
+}
+
+#[cfg(feature = "kubo")]
+fn open_repository(
+    path: &std::path::Path,
+) -> Result<Option<crate::kubo::RepositoryTier>, StoreError> {
+    crate::kubo::RepositoryTier::open(path).map_err(|source| {
+        let path = path.display().to_string();
+        StoreError::Repository { path, source: Box::new(source) }
+    })
 }

@@ -1,7 +1,7 @@
 //! Lists of pins in every form that Kubo, IPFS Cluster and operators have written: how many pins, of which mode, and what is
 //! skipped on which line. Lists that real programs wrote lie in `tests/pin_lists`, with how they were made.
 
-#![cfg(feature = "hot")]
+#![cfg(feature = "migrate")]
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

@@ -13,8 +13,10 @@ use coldfront::store::hot::HotOptions;
 use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
 use crate::bounds::{BOUNDS, Bound, Bounds};
+use crate::collecting::Collecting;
 use crate::file::File;
 use crate::flags::Flags;
+use crate::units;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +62,24 @@ struct Archive {
     mixed: Setting<bool>,
 }
 
+/// Where to listen, for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listeners {
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) rpc: Option<SocketAddr>,
+}
+
 /// What is in force.
 #[derive(Debug)]
 pub(crate) struct Config {
     gateway: Option<Setting<SocketAddr>>,
+    rpc: Option<Setting<SocketAddr>>,
     hot: Option<Setting<PathBuf>>,
     archives: Vec<Archive>,
     verify: Setting<Verify>,
     /// `None`: one a processor.
     workers: Setting<Option<usize>>,
+    pub(crate) collecting: Collecting,
     pub(crate) bounds: Bounds,
     /// Of each of [`BOUNDS`].
     bound_origins: Vec<Origin>,
@@ -118,25 +129,38 @@ impl Config {
             sources.first(flag.as_ref().map(|(name, text)| (*name, text.as_str())), variable, key)
         };
         let gateway = read(flag("--gateway", &flags.gateway), "COLDFRONT_GATEWAY", "gateway")?;
+        let rpc = read(flag("--rpc", &flags.rpc), "COLDFRONT_RPC", "rpc")?;
         let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
         let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
+        let gc = |key: &str| {
+            let variable = format!("COLDFRONT_GC_{}", key.to_ascii_uppercase());
+            sources.first(None, &variable, &format!("gc.{key}"))
+        };
+        let collecting = Collecting::new([gc("at")?, gc("high")?, gc("low")?])?;
         let (bounds, bound_origins) = bounds(flags, &sources)?;
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
+            rpc: rpc.map(|given| setting(given, "rpc", address)).transpose()?,
             hot,
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
             workers: or_default(workers, "workers", None, worker_count)?,
+            collecting,
             bounds,
             bound_origins,
         })
     }
 
     /// Where to listen; else a sentence that says how to name it.
-    pub(crate) fn gateway(&self) -> Result<SocketAddr, String> {
-        self.gateway.as_ref().map(|gateway| gateway.value).ok_or_else(|| {
-            "nowhere to listen: name an address with --gateway, for example --gateway 8080".into()
-        })
+    pub(crate) fn listeners(&self) -> Result<Listeners, String> {
+        let gateway = self.gateway.as_ref().map(|gateway| gateway.value);
+        let rpc = self.rpc.as_ref().map(|rpc| rpc.value);
+        if gateway.is_none() && rpc.is_none() {
+            return Err(
+                "nowhere to listen: name an address with --gateway or --rpc, for example --gateway 8080".into(),
+            );
+        }
+        Ok(Listeners { gateway, rpc })
     }
 
     /// What to serve; else a sentence that says how to name it.
@@ -178,6 +202,12 @@ impl Config {
             }
             None => out.push_str("# gateway = \"127.0.0.1:8080\" # not set: nothing listens\n"),
         }
+        match &self.rpc {
+            Some(Setting { value, origin }) => {
+                line(&mut out, "rpc", &quoted(&value.to_string()), origin)
+            }
+            None => out.push_str("# rpc = \"127.0.0.1:5001\" # not set: no RPC API\n"),
+        }
         match &self.hot {
             Some(Setting { value, origin }) => {
                 line(&mut out, "hot", &quoted(&path_text("hot store", value, "--hot")?), origin)
@@ -208,6 +238,7 @@ impl Config {
             );
             line(&mut out, "mixed", &mixed.value.to_string(), &mixed.origin);
         }
+        self.collecting_to_toml(&mut out);
         out.push_str("\n[limits]\n");
         for (bound, origin) in BOUNDS.iter().zip(&self.bound_origins) {
             line(&mut out, bound.name, &bound.show(&self.bounds), origin);
@@ -216,8 +247,29 @@ impl Config {
     }
 }
 
+impl Config {
+    fn collecting_to_toml(&self, out: &mut String) {
+        let Collecting { at, high, low } = &self.collecting;
+        out.push_str("\n[gc]\n");
+        match at {
+            Some(at) => line(out, "at", &quoted(&at.value.to_string()), &at.origin),
+            None => {
+                out.push_str("# at = \"03:00\" # not set, in UTC: not collected by the clock\n")
+            }
+        }
+        for (name, mark) in [("high", high), ("low", low)] {
+            if let Some(Setting { value, origin }) = mark {
+                line(out, name, &quoted(&units::show_size(*value)), origin);
+            }
+        }
+        if high.is_none() {
+            out.push_str("# high = \"500GiB\" # not set: not collected for the store's size\n");
+        }
+    }
+}
+
 /// A setting from text; the error says where the text came from.
-fn setting<T>(
+pub(crate) fn setting<T>(
     given: Given,
     name: &str,
     read: impl Fn(&str) -> Result<T, String>,
@@ -327,7 +379,7 @@ fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>),
 }
 
 /// `8080`, `:8080` and `localhost:8080` are loopback; any other address must be spelled out.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let loopback = |port: &str| {
         port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     };
@@ -596,6 +648,6 @@ mod tests {
     fn without_an_archive_or_an_address_the_sentence_names_the_flag() {
         let config = merge(&Flags::default(), &[], "").unwrap();
         assert!(config.repo().unwrap_err().contains("--archive"));
-        assert!(config.gateway().unwrap_err().contains("--gateway"));
+        assert!(config.listeners().unwrap_err().contains("--gateway"));
     }
 }

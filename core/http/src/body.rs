@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::bridge::{Bridge, Running};
 use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Share, Window};
 use crate::connection::BusyMark;
+use crate::rpc::Emitted;
 use crate::send_file::Pieces;
 
 /// Buffers that one wait for the disk fills: a whole leaf of 256 KiB in one read.
@@ -41,6 +42,7 @@ enum Kind {
     Full(Bytes),
     File(Box<FileBody>),
     Pages(Box<Pages>),
+    Emitted(Box<Emitted>),
 }
 
 impl Body {
@@ -60,6 +62,11 @@ impl Body {
 
     pub(crate) fn pages(pages: Pages) -> Self {
         Body::of(Kind::Pages(Box::new(pages)))
+    }
+
+    /// What a command of the RPC API emits.
+    pub(crate) fn emitted(emitted: Emitted) -> Self {
+        Body::of(Kind::Emitted(Box::new(emitted)))
     }
 
     fn of(kind: Kind) -> Self {
@@ -97,6 +104,9 @@ pub enum BodyError {
     /// A job panicked, or the runtime is ending.
     #[error("the answer was cut off because the server is stopping")]
     Stopped,
+    /// A command of the RPC API failed after its first bytes.
+    #[error("the answer was cut off because the command failed")]
+    Failed,
 }
 
 impl From<Infallible> for BodyError {
@@ -118,6 +128,7 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Kind::File(file) => file.poll_bytes(cx),
             Kind::Pages(pages) => pages.poll_bytes(cx),
+            Kind::Emitted(emitted) => return emitted.poll_frame(cx),
         };
         next.map(|next| {
             next.map(|bytes| {
@@ -126,7 +137,9 @@ impl http_body::Body for Body {
                     BodyError::Read(read) => {
                         tracing::debug!(error = %Causes(read), "answer cut off")
                     }
-                    BodyError::Stopped => tracing::debug!("answer cut off: {error}"),
+                    BodyError::Stopped | BodyError::Failed => {
+                        tracing::debug!("answer cut off: {error}")
+                    }
                 })
             })
         })
@@ -137,6 +150,7 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::File(file) => file.left == 0,
             Kind::Pages(pages) => pages.ended && pages.ready.is_none(),
+            Kind::Emitted(emitted) => emitted.is_end_stream(),
         }
     }
 
@@ -144,7 +158,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::File(file) => SizeHint::with_exact(file.left),
-            Kind::Pages(_) => SizeHint::default(),
+            Kind::Pages(_) | Kind::Emitted(_) => SizeHint::default(),
         }
     }
 }

@@ -67,7 +67,7 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Read(error) => error.into(),
-            BodyError::Stopped => Failure::overloaded("the server is stopping"),
+            BodyError::Stopped | BodyError::Failed => Failure::overloaded("the server is stopping"),
         }
     }
 }

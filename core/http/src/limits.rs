@@ -44,6 +44,53 @@ pub struct Limits {
     pub stall_time: Duration,
     /// How long answers under way may go on after the signal to stop. Default 30 s.
     pub drain_time: Duration,
+    /// The bounds of the RPC API.
+    pub rpc: RpcLimits,
+}
+
+/// The bounds of the RPC API. Calls run on threads of the runtime's blocking pool, beside
+/// [`Limits::disk_threads`]: whoever builds the runtime adds [`RpcLimits::threads`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcLimits {
+    /// Calls that answer in the time of some look-ups, under way at a time. Default 32.
+    pub quick_calls: usize,
+    /// Calls that send content or walk DAGs, under way at a time. Default 128.
+    pub stream_calls: usize,
+    /// Calls that take a body, under way at a time. Default 256.
+    pub upload_calls: usize,
+    /// Calls that wait for one of those places, for each of the three. One more gets 503. Default 4096.
+    pub waiting_calls: usize,
+    /// Memory for bodies, in bytes: each takes its length, or [`RpcLimits::small_body`] where it is longer or unknown. With
+    /// none left 503 comes before the body is read. Default 128 MiB.
+    pub body_bytes: usize,
+    /// What a body may be before it counts as large, in bytes. Default 512 KiB.
+    pub small_body: usize,
+    /// Large bodies that are taken in at a time; others wait for them. Each has 16 MiB of blocks under way. Default 8.
+    pub large_bodies: usize,
+    /// The longest head of a call, in bytes: scripts name thousands of CIDs in one. Default 128 KiB.
+    pub head_bytes: usize,
+}
+
+impl RpcLimits {
+    /// Threads that calls may take.
+    pub fn threads(&self) -> usize {
+        self.quick_calls + self.stream_calls + self.upload_calls
+    }
+}
+
+impl Default for RpcLimits {
+    fn default() -> Self {
+        RpcLimits {
+            quick_calls: 32,
+            stream_calls: 128,
+            upload_calls: 256,
+            waiting_calls: 4096,
+            body_bytes: 128 * 1024 * 1024,
+            small_body: 512 * 1024,
+            large_bodies: 8,
+            head_bytes: 128 * 1024,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -64,6 +111,7 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             stall_time: Duration::from_secs(60),
             drain_time: Duration::from_secs(30),
+            rpc: RpcLimits::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -23,7 +24,11 @@ use crate::body::Body;
 use crate::connection::Timed;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::rpc::Rpc;
+use crate::rpc::access::Access;
+use crate::rpc::trailers::AskTrailers;
 use crate::send_file::{SendFile, StandIn};
+use crate::tls::Tls;
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
 const FULL: &[u8] =
@@ -50,10 +55,49 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let limits = gateway.limits().clone();
+    let stand_in = StandIn::new();
+    accept(listener, &limits, stop, |stream, stopped, place| {
+        connection(stream, gateway.clone(), stand_in.clone(), stopped, place)
+    })
+    .await
+}
+
+/// A listener of the RPC API: where, for whom, and whether through TLS.
+#[derive(Debug)]
+pub struct RpcListener {
+    /// Where clients connect.
+    pub listener: TcpListener,
+    /// Who may call what through it.
+    pub access: Access,
+    /// `None`: in the clear.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// Serves the RPC API on a listener, with the same end.
+pub async fn serve_rpc(
+    listener: RpcListener,
+    rpc: Arc<Rpc>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let limits = rpc.limits().clone();
+    let RpcListener { listener, access, tls } = listener;
+    let access = Arc::new(access.at_port(listener.local_addr()?.port()));
+    accept(listener, &limits, stop, |stream, stopped, place| {
+        let door = Door { rpc: rpc.clone(), access: access.clone() };
+        door.connection(stream, tls.clone(), stopped, place)
+    })
+    .await
+}
+
+async fn accept<C: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    limits: &Limits,
+    stop: impl Future<Output = ()>,
+    serve: impl Fn(TcpStream, watch::Receiver<bool>, OwnedSemaphorePermit) -> C,
+) -> io::Result<()> {
     spare_loopback_pacing(&listener);
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
-    let stand_in = StandIn::new();
     let (stopping, stopped) = watch::channel(false);
     let mut connections = tokio::task::JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -69,9 +113,7 @@ pub async fn serve(
         };
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let gateway = gateway.clone();
-                let (stand_in, stopped) = (stand_in.clone(), stopped.clone());
-                connections.spawn(connection(stream, gateway, stand_in, stopped, place));
+                connections.spawn(serve(stream, stopped.clone(), place));
             }
             Err(_) => turn_away(stream, &turned_away),
         }
@@ -123,7 +165,71 @@ async fn connection(
             Ok::<_, Infallible>(response.map(|body| body.sending(pieces).marked(mark)))
         }
     });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    run(std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service)), &mut stopped)
+        .await;
+}
+
+/// The RPC API as it is behind one listener.
+struct Door {
+    rpc: Arc<Rpc>,
+    access: Arc<Access>,
+}
+
+impl Door {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        tls: Option<Arc<Tls>>,
+        mut stopped: watch::Receiver<bool>,
+        _place: OwnedSemaphorePermit,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream, &mut stopped).await };
+        // Who does not shake hands in the time of a head is not waited for.
+        let time = self.rpc.limits().head_time;
+        let hands = tokio::select! {
+            hands = tokio::time::timeout(time, tls.accept(stream)) => hands,
+            () = async { drop(stopped.clone().wait_for(|stop| *stop).await) } => return,
+        };
+        match hands {
+            Ok(Ok(stream)) => self.serve(stream, &mut stopped).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+            Err(_) => tracing::debug!("a client did not begin TLS in time"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, stopped: &mut watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Door { rpc, access } = self;
+        let limits = rpc.limits().clone();
+        let stream = Timed::new(AskTrailers::new(stream), &limits);
+        let busy = stream.busy();
+        let mut builder = builder(&limits);
+        // Kubo spells its headers so, and some scripts look for them.
+        builder.max_header_size(limits.rpc.head_bytes).title_case_headers(true);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (rpc, access, mark) = (rpc.clone(), access.clone(), busy.begin());
+            async move {
+                let response: Response<Body> = rpc.handle(&access, request).await;
+                Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
+            }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        run(std::pin::pin!(connection), stopped).await;
+    }
+}
+
+/// Serves a connection to its end; when the server stops, no new requests are taken from it.
+async fn run<I, S>(
+    mut connection: Pin<&mut http1::Connection<I, S>>,
+    stopped: &mut watch::Receiver<bool>,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = async { drop(stopped.wait_for(|stop| *stop).await) } => {

@@ -68,8 +68,20 @@ impl<R: Read> CarReader<R> {
         self.reader.at
     }
 
+    /// Goes on at an offset that [`CarReader::offset`] gave behind a section.
+    #[cfg(feature = "migrate")]
+    pub(crate) fn go_on_at(&mut self, at: u64) -> Result<(), CarError>
+    where
+        R: io::Seek,
+    {
+        let failed = |source| CarError::Read { at, source };
+        self.reader.reader.seek(io::SeekFrom::Start(at)).map_err(failed)?;
+        self.reader.at = at;
+        Ok(())
+    }
+
     /// The next block, with nothing checked but its framing.
-    pub(super) fn next_section(&mut self) -> Result<Option<Section>, CarError> {
+    pub(crate) fn next_section(&mut self) -> Result<Option<Section>, CarError> {
         let at = self.reader.at;
         if self.end.is_some_and(|end| at >= end) {
             return Ok(None);
@@ -103,10 +115,10 @@ impl<R: Read> CarReader<R> {
 
 /// A section as it stands in the CAR.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(crate) struct Section {
     at: u64,
-    cid: Cid,
-    pub(super) data: Bytes,
+    pub(crate) cid: Cid,
+    pub(crate) data: Bytes,
 }
 
 impl Section {

@@ -95,6 +95,29 @@ impl Datastore {
         Entries { datastore: self, prefix, next: 0, scan: None }
     }
 
+    /// The keys of everything that is no block, each whole. Blocks are passed over without reading them.
+    pub fn other_keys(&self) -> impl Iterator<Item = Result<String, RepositoryError>> {
+        let stores = self.mounts.iter().filter_map(|(at, reader)| match reader {
+            Reader::Pairs(store) if at != BLOCKS && !at.starts_with("/blocks/") => {
+                Some((at, store))
+            }
+            _ => None,
+        });
+        stores.flat_map(move |(at, store)| {
+            let whole = move |pair: Result<coldfront_pebble::Pair, coldfront_pebble::Error>| {
+                let (key, _) = pair?;
+                let key = String::from_utf8_lossy(&key);
+                Ok(if at == "/" { key.into_owned() } else { format!("{at}{key}") })
+            };
+            // `0` is what follows the slash.
+            let before = store.scan(b"").take_while(|pair| match pair {
+                Ok((key, _)) => key.as_slice() < b"/blocks/".as_slice(),
+                Err(_) => true,
+            });
+            before.chain(store.scan(b"/blocks0")).map(whole)
+        })
+    }
+
     /// Where blocks lie.
     pub fn blocks(&self) -> impl Iterator<Item = BlockMount<'_>> {
         let inside = |at: &str| at == BLOCKS || at.starts_with("/blocks/");

@@ -54,6 +54,18 @@ impl Default for TierLimits {
     }
 }
 
+/// A tier that holds a block.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Its name in reports.
+    pub tier: String,
+    /// The block's length there, in bytes; or why its copy cannot be used.
+    pub size: Result<u64, StoreError>,
+    /// The file that the block lies in, where it is known.
+    pub path: Option<String>,
+}
+
 /// Several block sources, asked in order.
 #[derive(Debug)]
 pub struct Tiers {
@@ -98,6 +110,21 @@ impl Tiers {
             hashed: AtomicU64::new(0),
             located: AtomicU64::new(0),
         }
+    }
+
+    /// Every tier that holds a block, in order, with its length there and the file that it lies in, if it is one. Nothing is
+    /// verified. One open a tier.
+    pub(crate) fn holders(&self, cid: &Cid) -> Vec<Holder> {
+        let held = |tier: &Tier| {
+            let (size, path) = match tier.source.locate(cid) {
+                Ok(None) => return None,
+                Ok(Some(Located::Extent(extent))) => (Ok(extent.len()), Some(extent.path())),
+                Ok(Some(Located::Bytes(bytes))) => (Ok(bytes.len() as u64), None),
+                Err(error) => (Err(error), None),
+            };
+            Some(Holder { tier: tier.name.clone(), size, path })
+        };
+        self.tiers.iter().filter_map(held).collect()
     }
 
     /// Whether blocks are hashed before they are used.

@@ -91,7 +91,7 @@ pub struct UnixFsData<'a> {
     /// When the content was last changed. `None` too where the nanoseconds are written and not within
     /// 1 to 999,999,999: boxo takes such a time for none.
     pub mtime: Option<Mtime>,
-    pub(super) blocksizes: Blocksizes<'a>,
+    pub(crate) blocksizes: Blocksizes<'a>,
 }
 
 impl<'a> UnixFsData<'a> {

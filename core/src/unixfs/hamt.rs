@@ -122,6 +122,14 @@ impl<'a> Shard<'a> {
         self.links.map(move |link| shard.slot(link))
     }
 
+    /// The numbers of the taken slots, in the order of [`Shard::entries`].
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let bytes = self.bitfield.iter().rev().enumerate();
+        let bits = bytes
+            .flat_map(|(at, byte)| (0..8).map(move |bit| (at as u32 * 8 + bit, byte >> bit & 1)));
+        bits.filter(|(_, taken)| *taken == 1).map(|(number, _)| number)
+    }
+
     /// The number of slots.
     pub fn fanout(&self) -> u32 {
         self.fanout
@@ -179,7 +187,7 @@ impl<'n> NameHash<'n> {
     }
 
     /// The slot at a depth: the hash gives its highest bits to the root, the next ones to the level below.
-    fn index(&self, fanout: u32, depth: u32) -> Result<u32, HamtError> {
+    pub(crate) fn index(&self, fanout: u32, depth: u32) -> Result<u32, HamtError> {
         let max = max_depth(fanout);
         if depth >= max {
             return Err(HamtError::TooDeep { depth, max });
@@ -197,7 +205,7 @@ pub fn max_depth(fanout: u32) -> u32 {
 }
 
 /// Digits of `fanout - 1` in hex.
-pub(super) fn prefix_width(fanout: u32) -> usize {
+pub(crate) fn prefix_width(fanout: u32) -> usize {
     fanout.trailing_zeros().div_ceil(4) as usize
 }
 

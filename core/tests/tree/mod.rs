@@ -4,18 +4,21 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coldfront::block::RAW;
 use coldfront::store::memory::Memory;
 use coldfront::unixfs::testing;
 use coldfront::{ArchiveOptions, Block, BlockSource, Cid, Node, Repo, RepoOptions, Verify};
 use coldfront_flatfs::{BlockFile, FlatFs, Key, ShardFn};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 pub(crate) const POLICIES: [Verify; 3] = [Verify::Off, Verify::FirstRead, Verify::Always];
@@ -65,6 +68,17 @@ impl Tree {
         let path = self.path_of_key(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, data).unwrap();
+    }
+
+    /// As if nothing had been added to any shard directory for an hour.
+    pub(crate) fn settle(&self) {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        for entry in fs::read_dir(self.root()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                fs::File::open(path).unwrap().set_modified(hour_ago).unwrap();
+            }
+        }
     }
 
     /// Takes blocks out of the page cache. `false`, with a sentence: this file system keeps everything in
@@ -238,4 +252,36 @@ fn repositories_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = names.filter(answered).collect();
     names.sort();
     names
+}
+
+/// The pins that `ipfs pin ls --names` shows, of both modes.
+pub(crate) fn expected_pins(golden: &Golden) -> BTreeMap<String, (bool, String)> {
+    let modes = [("recursive", true), ("direct", false)];
+    let pins = modes.iter().flat_map(|(mode, recursive)| {
+        let all = golden.expected["pin_ls"][mode].as_array().unwrap();
+        all.iter().map(|pin| {
+            let name = pin["Name"].as_str().unwrap_or_default().to_owned();
+            (pin["Cid"].as_str().unwrap().to_owned(), (*recursive, name))
+        })
+    });
+    pins.collect()
+}
+
+/// Every file's path, size, time of change and hash.
+pub(crate) fn files_of(root: &Path) -> Vec<(PathBuf, u64, i64, i64, Vec<u8>)> {
+    let (mut all, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let mut hash = Vec::new();
+            match stat.is_dir() {
+                true => folders.push(path.clone()),
+                false => hash = Sha256::digest(fs::read(&path).unwrap()).to_vec(),
+            }
+            all.push((path, stat.len(), stat.mtime(), stat.mtime_nsec(), hash));
+        }
+    }
+    all.sort();
+    all
 }

@@ -8,12 +8,12 @@ interop=$top/core/http/tests/interop
 program=${COLDFRONT_GATEWAY_BIN:-${CARGO_TARGET_DIR:-$top/target}/debug/coldfront-gateway}
 folder=$(mktemp -d)
 chmod 755 "$folder"
-gateway_pid='' kubo_pid='' nginx_pid=''
+gateway_pid='' kubo_pid='' nginx_pid='' rpc_pid=''
 
 leave() {
   trap - EXIT INT TERM
   local pid
-  for pid in $gateway_pid $nginx_pid $kubo_pid; do
+  for pid in $gateway_pid $rpc_pid $nginx_pid $kubo_pid; do
     kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
   done
   rm -rf "$folder"
@@ -61,4 +61,20 @@ start_kubo() {
   done
   sed 's/^/  /' "$folder/kubo.log" >&2
   fail "Kubo did not start; its words stand above"
+}
+
+# start_rpc PROGRAM LOG ARGUMENT...: starts `serve` with an RPC address on a free loopback port; sets rpc_pid and rpc_url.
+start_rpc() {
+  local server=$1 log=$2
+  shift 2
+  "$server" serve --rpc 127.0.0.1:0 "$@" > "$log" 2>&1 &
+  rpc_pid=$!
+  for _ in $(seq 200); do
+    rpc_url=$(sed -n 's/.*rpc: \(http:\/\/[^ ]*\)\/api\/v0.*/\1/p' "$log" | head -n 1)
+    [ -z "$rpc_url" ] || return 0
+    kill -0 "$rpc_pid" 2>/dev/null || break
+    sleep 0.05
+  done
+  sed 's/^/  /' "$log" >&2
+  fail "no line 'rpc: http://…' from $server"
 }

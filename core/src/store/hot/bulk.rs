@@ -7,6 +7,7 @@
 use super::HotStore;
 use super::database::Log;
 use super::lease::Lease;
+use super::records::{Change, Records};
 use super::schema::{Family, meta, prefixed};
 use super::writer::Edit;
 use crate::block::Block;
@@ -45,6 +46,22 @@ impl BulkWriter {
     /// Adds blocks and replaces the mark, all or nothing: the mark never speaks for blocks that are not there.
     pub fn put_with_mark(&self, blocks: &[Block], mark: &[u8]) -> Result<(), StoreError> {
         self.write(blocks, Some(mark))
+    }
+
+    /// Adds blocks and changes records, all or nothing: a record never speaks for blocks that are not there.
+    pub fn put_with_records(
+        &self,
+        blocks: &[Block],
+        records: &Records,
+        changes: &[Change],
+    ) -> Result<(), StoreError> {
+        let mut edit = Edit::new(&self.store, Log::Off, Some(&self.lease));
+        for block in blocks {
+            edit.put(block)?;
+        }
+        records.change(&mut edit, changes)?;
+        edit.commit()?;
+        Ok(())
     }
 
     /// Makes everything durable that was written so far, by all writers. One pass over what is in memory.

@@ -7,10 +7,11 @@
 //! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
 //! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
-//! - `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
+//! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
 //! - `lease`: what a writer at work counts on.
 
 mod blob_file;
+mod buffers;
 mod bulk;
 mod claims;
 mod commits;
@@ -20,9 +21,13 @@ mod edges;
 mod error;
 mod folder;
 mod lease;
+mod list;
 mod options;
 mod payload;
 mod places;
+mod records;
+mod room;
+mod scan;
 mod schema;
 mod sweep;
 mod unflushed;
@@ -36,8 +41,11 @@ use std::time::{Duration, Instant};
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
 pub use lease::Lease;
+pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
-pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use payload::{DEFAULT_GARBAGE_RATIO, Price, Space};
+pub use records::{Change, Record, Records};
+pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
 
 use claims::Claims;
@@ -48,6 +56,7 @@ use folder::Folder;
 use lease::Leases;
 use options::Settings;
 use places::Places;
+use room::Room;
 pub(crate) use schema::{Entry, Held, Id, Spelling};
 use schema::{Family, index_key, meta};
 pub(crate) use writer::Edit;
@@ -93,6 +102,7 @@ struct Inner {
     waiting: AtomicUsize,
     commits: Commits,
     leases: Leases,
+    room: Room,
     /// One flush of everything at a time, so that it is known what each covers.
     flushing: Mutex<()>,
     /// One collection at a time.
@@ -116,6 +126,7 @@ impl HotStore {
         let database = Database::open(&settings, folder)?;
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
+        let room = Room::new(database.path(), options.reserve.unwrap_or(options.memory));
         let places = Places::new(database.files());
         let inner = Inner {
             database,
@@ -123,6 +134,7 @@ impl HotStore {
             waiting: AtomicUsize::new(0),
             commits: Commits::default(),
             leases: Leases::default(),
+            room,
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
             claims: Claims::default(),
@@ -181,20 +193,43 @@ impl HotStore {
         Ok(payload::space(self.database())?)
     }
 
-    /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. The price of
-    /// a [`HotStore::reclaim`] can be told from what it returns.
+    /// Bytes that are free on its disk. One system call.
+    pub fn free(&self) -> Result<u64, StoreError> {
+        Ok(self.inner.room.free()?)
+    }
+
+    /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. What it returns tells the
+    /// price of a [`HotStore::reclaim`] ([`Space::price`]). Files of which nothing is needed go at once.
     pub fn settle(&self) -> Result<Space, StoreError> {
-        Ok(payload::settle(self.database())?)
+        Ok(payload::settle(self.database(), self.inner.room.free()?)?)
     }
 
     /// Gives space of removed blocks back to the disk: rewrites the blocks that live in blob files of which
     /// at least `garbage_ratio` (0 to 1, [`DEFAULT_GARBAGE_RATIO`]) is garbage. Runs beside reads and
-    /// writes; needs room for the largest such file.
+    /// writes. Costs [`Space::price`] at most, and needs room for what it writes, since files go only when all of it is
+    /// written: where there is too little, it begins with the files that have most garbage, and what these give makes
+    /// room for the next.
     pub fn reclaim(&self, garbage_ratio: f64) -> Result<Space, StoreError> {
-        payload::settle(self.database())?;
-        let space = payload::reclaim(self.database(), garbage_ratio)?;
-        self.inner.places.close_removed();
-        Ok(space)
+        let mut space = self.settle()?;
+        loop {
+            let free = self.inner.room.free()?;
+            let needed = space.price(garbage_ratio).writes;
+            let Some(ratio) = payload::affordable(&space, garbage_ratio, free) else {
+                let path = self.database().path().to_owned();
+                return Err(HotError::NoRoomToReclaim { path, needed, free }.into());
+            };
+            let after = payload::reclaim(self.database(), ratio)?;
+            self.inner.places.close_removed();
+            if ratio <= garbage_ratio || after.blobs >= space.blobs {
+                return Ok(after);
+            }
+            space = after;
+        }
+    }
+
+    /// Takes room on the disk for so many bytes; an error when only the reserve is left.
+    pub(crate) fn take_room(&self, bytes: u64) -> Result<(), HotError> {
+        self.inner.room.take(bytes)
     }
 
     /// Makes everything durable, what bulk writers wrote included.

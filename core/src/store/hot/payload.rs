@@ -27,6 +27,45 @@ pub struct Space {
     pub garbage: u64,
     /// Bytes of all other tables.
     pub tables: u64,
+    /// Bytes among them of the keys of blocks in blob files, which a reclaim rewrites.
+    pub keys: u64,
+}
+
+/// What giving space back costs and brings, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Price {
+    /// Bytes that are written, and as many read: blocks that live in files with garbage, and keys.
+    pub writes: u64,
+    /// Bytes that the disk gets back, over and above what is written.
+    pub frees: u64,
+}
+
+impl Space {
+    /// All bytes that the store takes on the disk, its log left out.
+    pub fn total(&self) -> u64 {
+        self.blobs.saturating_add(self.tables)
+    }
+
+    /// The price of a reclaim of files of which at least `ratio` is garbage. RocksDB tells no figures of single files, so
+    /// it is a bound: such a file has at most `(1 - ratio) / ratio` live bytes for each that is garbage.
+    pub fn price(&self, ratio: f64) -> Price {
+        let ratio = ratio.clamp(0.001, 1.0);
+        let live = self.blobs.saturating_sub(self.garbage);
+        let beside = (self.garbage as f64 * (1.0 - ratio) / ratio).ceil() as u64;
+        let moved = live.min(beside);
+        let writes = if moved == 0 { 0 } else { moved.saturating_add(self.keys) };
+        Price { writes, frees: self.garbage }
+    }
+}
+
+/// Shares of garbage that are tried one after another where room is short.
+const STEPS: [f64; 6] = [0.95, 0.9, 0.8, 0.65, 0.5, 0.4];
+
+/// The lowest share of garbage, from `ratio` on, for whose price there is room; `None` when there is none for any.
+pub(super) fn affordable(space: &Space, ratio: f64, free: u64) -> Option<f64> {
+    let steps = STEPS.into_iter().rev().filter(|step| *step > ratio);
+    std::iter::once(ratio).chain(steps).find(|step| space.price(*step).writes <= free)
 }
 
 /// Puts bytes under an id; says where they will lie.
@@ -109,6 +148,7 @@ pub(super) fn space(database: &Database) -> Result<Space, HotError> {
         blobs: database.number(Family::Blocks, "rocksdb.total-blob-file-size")?,
         garbage: database.number(Family::Blocks, "rocksdb.live-blob-file-garbage-size")?,
         tables: 0,
+        keys: database.number(Family::Blocks, "rocksdb.total-sst-files-size")?,
     };
     for family in Family::ALL {
         space.tables += database.number(family, "rocksdb.total-sst-files-size")?;
@@ -118,10 +158,14 @@ pub(super) fn space(database: &Database) -> Result<Space, HotError> {
 
 /// Finds out what is garbage: writes out what is in memory, then compacts the keys of blocks. Rewrites no
 /// payload, only tables of some 30 bytes a block.
-pub(super) fn settle(database: &Database) -> Result<Space, HotError> {
+pub(super) fn settle(database: &Database, free: u64) -> Result<Space, HotError> {
     database.flush()?;
-    for family in [Family::Index, Family::Ids, Family::Small, Family::Blocks] {
-        database.compact(family, &compaction(BottommostLevelCompaction::ForceOptimized))?;
+    // Those that say what is garbage first; of the others, those for which there is room.
+    for family in [Family::Blocks, Family::Small, Family::Ids, Family::Index] {
+        let size = database.number(family, "rocksdb.total-sst-files-size")?;
+        if family == Family::Blocks || size < free / 2 {
+            database.compact(family, &compaction(BottommostLevelCompaction::ForceOptimized))?;
+        }
     }
     space(database)
 }
@@ -151,4 +195,29 @@ fn compaction(bottom: BottommostLevelCompaction) -> CompactOptions {
     options.set_exclusive_manual_compaction(false);
     options.set_bottommost_level_compaction(bottom);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_price_is_a_bound_by_the_share_of_garbage_and_by_what_lives() {
+        let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 1 };
+        assert_eq!(space.price(0.5).writes, 30 * GIB + 1);
+        assert_eq!(space.price(0.3).writes, 70 * GIB + 1);
+        assert_eq!(space.price(1.0).writes, 0);
+        assert_eq!(Space::default().price(0.0), Price::default());
+    }
+
+    #[test]
+    fn with_little_room_the_files_with_most_garbage_go_first() {
+        let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 0 };
+        assert_eq!(affordable(&space, 0.3, 70 * GIB), Some(0.3));
+        assert_eq!(affordable(&space, 0.3, 31 * GIB), Some(0.5));
+        assert_eq!(affordable(&space, 0.3, 4 * GIB), Some(0.9));
+        assert_eq!(affordable(&space, 0.3, GIB), None);
+    }
 }

@@ -70,6 +70,8 @@ pub(super) mod meta {
     pub(in crate::store::hot) const NEXT_ID: &[u8] = b"next-id";
     /// Progress marks of bulk writers: this, then the writer's name.
     pub(in crate::store::hot) const PROGRESS: &[u8] = b"progress/";
+    /// Records of jobs and of what is kept beside blocks: this, the name of their space, a zero byte, their name.
+    pub(in crate::store::hot) const RECORDS: &[u8] = b"records/";
     /// Where an unfinished collection goes on, 8 bytes: ids below it are done.
     pub(in crate::store::hot) const COLLECTED: &[u8] = b"collected";
     /// Pins that need more work: this, then the key of the pin.

@@ -143,6 +143,7 @@ pub(crate) struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     pub(super) fn new(store: &'a HotStore, log: Log, lease: Option<&'a Lease>) -> Edit<'a> {
+        store.database().wait_for_buffers();
         Edit {
             store,
             writer: store.writer(),
@@ -191,7 +192,11 @@ impl<'a> Edit<'a> {
             let place = self.store.name();
             StoreError::TooLarge { cid: *block.cid(), place, len }
         })?;
-        let id = match self.entry(block.cid())? {
+        let known = self.entry(block.cid())?;
+        if known.is_none_or(|entry| entry.held == Held::Archive) {
+            self.store.take_room(len)?;
+        }
+        let id = match known {
             Some(entry) if entry.held != Held::Archive => {
                 self.rests_on(entry.id);
                 return Ok(());

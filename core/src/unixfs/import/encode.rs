@@ -216,7 +216,7 @@ fn body_len(cid_len: usize, name_len: usize, tsize: u64) -> usize {
 }
 
 /// Bytes that a link adds to the block of a directory.
-pub(super) fn link_len(cid_len: usize, name_len: usize, tsize: u64) -> usize {
+pub(crate) fn link_len(cid_len: usize, name_len: usize, tsize: u64) -> usize {
     let body = body_len(cid_len, name_len, tsize);
     1 + wire::varint_len(body as u64) + body
 }

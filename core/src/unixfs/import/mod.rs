@@ -39,6 +39,8 @@ use trickle::Trickle;
 
 pub use super::data::Mtime;
 pub use chunker::Chunker;
+#[cfg(feature = "hot")]
+pub(crate) use encode::link_len;
 pub use error::ImportError;
 pub use options::{
     DirectoryOptions, HashFunction, ImportOptions, Layout, Metadata, OptionsError, SizeEstimate,

@@ -155,7 +155,7 @@ impl HashFunction {
     }
 
     /// Bytes of its digests.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 }

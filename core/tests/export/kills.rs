@@ -1,0 +1,88 @@
+//! An export that is killed at any moment, again and again, ends as one that was left alone.
+//!
+//! A child (this program, started again) exports; it is killed after a random time and started again until it comes to its
+//! end. `COLDFRONT_KILLS=100` makes a long run of it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use coldfront::migrate::export::ExportOptions;
+use coldfront::pin::{NewPin, PinIndex};
+
+use crate::store::{blocks_of, expected, fill, open, run};
+
+const FOLDER: &str = "COLDFRONT_EXPORT_FOLDER";
+
+/// Kills in an ordinary run.
+const FEW: u64 = 8;
+
+const BLOCKS: usize = 20_000;
+
+#[test]
+fn child_that_exports() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    run(&open(folder), Vec::new(), &ExportOptions::new(folder.join("out"))).unwrap();
+    println!("came to its end");
+}
+
+fn child(folder: &Path) -> Command {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["kills::child_that_exports", "--exact", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    child
+}
+
+#[test]
+fn an_export_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
+    let kills = std::env::var("COLDFRONT_KILLS").ok().and_then(|text| text.parse().ok());
+    let kills: u64 = kills.unwrap_or(FEW);
+    // In memory where there is room for files there: a disk that others write to would make the waits.
+    let place = Path::new("/dev/shm");
+    let place = if place.is_dir() { place.to_owned() } else { std::env::temp_dir() };
+    let folder = tempfile::tempdir_in(place).unwrap();
+    let blocks = {
+        let hot = open(folder.path());
+        let blocks = fill(&hot, 0..BLOCKS);
+        let pins = PinIndex::new(&hot, Vec::new());
+        pins.add(&NewPin { name: "kept".into(), ..NewPin::new(*blocks[0].cid()) }).unwrap();
+        blocks
+    };
+    let to = folder.path().join("out");
+    let (mut killed, mut ended, mut wait) = (0, 0, 7);
+    while killed < kills {
+        let mut child = child(folder.path()).spawn().unwrap();
+        wait = (wait * 31 + 17) % 1200;
+        std::thread::sleep(Duration::from_millis(wait));
+        let alive = child.try_wait().unwrap().is_none();
+        child.kill().ok();
+        child.wait().unwrap();
+        killed += u64::from(alive);
+        if to.join("coldfront-exported.json").exists() && !to.join("coldfront-export.json").exists()
+        {
+            ended += 1;
+            check(&to, &blocks);
+            std::fs::remove_dir_all(&to).unwrap();
+        } else {
+            assert!(!to.join("version").exists() || to.join("coldfront-export.json").exists());
+        }
+    }
+    let output = child(folder.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("came to its end"));
+    check(&to, &blocks);
+    eprintln!("{killed} kills, {} exports came to their end", ended + 1);
+}
+
+fn check(to: &Path, blocks: &[coldfront::Block]) {
+    assert!(blocks_of(to) == expected(blocks));
+    assert_eq!(std::fs::read_to_string(to.join("version")).unwrap(), "18\n");
+    let store = coldfront_pebble::Store::open(to.join("datastore")).unwrap();
+    assert_eq!(store.scan_prefix(b"/pins/pin/").map(Result::unwrap).count(), 1);
+    for left in ["datastore.new", "datastore.old", "blocks/.coldfront-export"] {
+        assert!(!to.join(left).exists(), "{left}");
+    }
+}
