@@ -206,7 +206,9 @@ impl HotStore {
     /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. What it returns tells the
     /// price of a [`HotStore::reclaim`] ([`Space::price`]). Files of which nothing is needed go at once.
     pub fn settle(&self) -> Result<Space, StoreError> {
-        Ok(payload::settle(self.database(), self.inner.room.free()?)?)
+        let space = payload::settle(self.database(), self.inner.room.free()?)?;
+        self.inner.places.close_removed();
+        Ok(space)
     }
 
     /// Gives space of removed blocks back to the disk: rewrites the blocks that live in blob files of which

@@ -106,8 +106,10 @@ impl Settings {
         db.set_max_total_wal_size(shares.buffers);
         // The system's read-ahead of a cold file stays on; else 6.7 disk operations a MB instead of 3.2.
         db.set_advise_random_on_open(false);
-        // A flush and a compaction side by side. More would take the processor from whoever reads.
-        db.set_max_background_jobs(3);
+        // Two flushes at a time: one copies while the other waits for the disk (an import took a quarter less time). RocksDB
+        // gives them a quarter of all jobs; of compactions it runs one, until they fall behind. More would take the
+        // processor from whoever reads.
+        db.set_max_background_jobs(8);
         // Dirty pages go out as they come, so that one sync at the end does not stop the disk for seconds.
         db.set_bytes_per_sync(MIB);
         db.set_wal_bytes_per_sync(MIB);
