@@ -3,6 +3,7 @@
 //! Owns flags, listeners, signals and exit codes, and nothing that a test of the library would want to
 //! call.
 
+mod adopt;
 mod bounds;
 mod config;
 mod file;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use adopt::Adoption;
 use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
@@ -113,8 +115,10 @@ fn run(mut config: Config) -> Result<(), Failure> {
         look_at(&archive.path).map_err(Failure::Failed)?;
     }
     refuse_twice(&options.archives).map_err(usage)?;
+    let adoption = config.adopt().map_err(usage)?;
     let limits = config.bounds.http.clone();
-    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
+    serve_in_runtime(listeners, options, limits, config.workers(), adoption)
+        .map_err(Failure::Failed)
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -163,6 +167,7 @@ fn serve_in_runtime(
     options: RepoOptions,
     limits: Limits,
     workers: Option<usize>,
+    adoption: Adoption,
 ) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
@@ -179,7 +184,7 @@ fn serve_in_runtime(
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
+    let served = runtime.block_on(serve_until_signal(listeners, options, limits, adoption));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
@@ -190,6 +195,7 @@ async fn serve_until_signal(
     listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
+    adoption: Adoption,
 ) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
@@ -202,6 +208,7 @@ async fn serve_until_signal(
     if let Some(listener) = &rpc_listener {
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
+    let adopting = repo.hot().map(|hot| adoption.begin(hot.clone())).transpose()?;
     let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
@@ -235,6 +242,7 @@ async fn serve_until_signal(
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watch.abort();
+    drop(adopting);
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::error::MigrateError;
 use super::mark::{self, JobStatus};
@@ -54,6 +54,9 @@ const BATCH_AGE: Duration = Duration::from_secs(5);
 
 /// Between two words of progress.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two times at which it is written down how far the job is.
+const PUBLISH_EVERY: Duration = Duration::from_secs(5);
 
 /// Links that a walk may have ahead, some 100 bytes each. An honest DAG is far below.
 const MAX_LINKS_AHEAD: usize = 500_000;
@@ -132,6 +135,7 @@ pub(super) fn copy(
             fresh: Default::default(),
             batch_began: Instant::now(),
             told: Instant::now(),
+            published: Instant::now(),
             lately: VecDeque::new(),
             faults_before_root: 0,
             roots: Vec::new(),
@@ -367,6 +371,7 @@ struct Caller<'a, 'b> {
     fresh: [HashSet<Box<[u8]>>; BATCHES_UNDER_WAY],
     batch_began: Instant,
     told: Instant,
+    published: Instant,
     /// Lengths of the last blocks.
     lately: VecDeque<usize>,
     faults_before_root: u64,
@@ -389,6 +394,9 @@ impl Caller<'_, '_> {
             self.ask(window)?;
             let Some(slot) = self.ahead.pop_front() else { return Ok(ControlFlow::Continue(())) };
             self.take(slot, order)?;
+            if self.report.stopped {
+                return Ok(ControlFlow::Break(()));
+            }
             if self.batch.bytes >= BATCH_BYTES
                 || self.batch.blocks.len() >= BATCH_BLOCKS
                 || self.batch_began.elapsed() >= BATCH_AGE
@@ -466,9 +474,10 @@ impl Caller<'_, '_> {
                 self.mended(&wanted);
             }
             (Step::Read(wanted) | Step::Have(wanted, _), State::Asked(answer)) => {
-                match answer.recv().map_err(|_| MigrateError::Thread)? {
-                    Ok(good) => self.good(&wanted, good, order),
-                    Err(unread) => self.bad(&wanted, unread),
+                match self.wait(&answer, order)? {
+                    Some(Ok(good)) => self.good(&wanted, good, order),
+                    Some(Err(unread)) => self.bad(&wanted, unread),
+                    None => self.report.stopped = true,
                 }
             }
             (Step::Mark(changes), _) => self.batch.changes.extend(changes),
@@ -485,6 +494,22 @@ impl Caller<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// An answer, told of progress meanwhile: a disk or a limit may take long. `None` when the job was stopped.
+    fn wait(
+        &mut self,
+        answer: &Receiver<Answer>,
+        order: &mut dyn Order,
+    ) -> Result<Option<Answer>, MigrateError> {
+        loop {
+            match answer.recv_timeout(TELL_EVERY) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(RecvTimeoutError::Disconnected) => return Err(MigrateError::Thread),
+                Err(RecvTimeoutError::Timeout) if self.tell(order).is_break() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     fn good(&mut self, wanted: &Wanted, good: Good, order: &mut dyn Order) {
@@ -627,7 +652,7 @@ impl Caller<'_, '_> {
         self.fresh.rotate_right(1);
         let [now, ..] = &mut self.fresh;
         now.clear();
-        batch.changes.push(self.job.before.change(self.report, order.done(), false));
+        batch.changes.push(self.job.before.after(self.report, order.done(), false).change());
         batch.flushed = flushed;
         self.batch_began = Instant::now();
         self.batches.send(batch).map_err(|_| MigrateError::Thread)
@@ -642,6 +667,12 @@ impl Caller<'_, '_> {
 
     fn tell(&mut self, order: &mut dyn Order) -> ControlFlow<()> {
         self.told = Instant::now();
+        if self.published.elapsed() >= PUBLISH_EVERY {
+            self.published = Instant::now();
+            let status = self.job.before.after(self.report, order.done(), false);
+            // Nothing rests on it.
+            let _ = mark::publish(self.job.hot, &status);
+        }
         let progress = Progress {
             phase: Phase::Blocks,
             blocks: self.report.blocks,
