@@ -22,11 +22,13 @@ pub(crate) struct Flags {
 
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let options = HotOptions { create: false, ..HotOptions::new(&flags.hot) };
-    let all = match HotStore::open(&options) {
-        Ok(hot) => jobs(&hot)?,
+    let (all, next) = match HotStore::open(&options) {
+        Ok(hot) => (jobs(&hot)?, Some(hot.next_number())),
         // A gateway that adopts, or a job at work: they write down how far they are.
-        Err(StoreError::Hot(HotError::Locked { .. })) => jobs_told(&flags.hot)
-            .context("the hot store is in use, and jobs.json cannot be read")?,
+        Err(StoreError::Hot(HotError::Locked { .. })) => {
+            let told = jobs_told(&flags.hot);
+            (told.context("the hot store is in use, and jobs.json cannot be read")?, None)
+        }
         Err(error) => return Err(error).context("the hot store cannot be opened"),
     };
     if all.is_empty() && !flags.json {
@@ -44,6 +46,9 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
         };
         let bytes = units::shown(job.bytes);
         println!("{}: {state}, {} blocks, {bytes}, {} faults", job.source, job.blocks, job.faults);
+    }
+    if let Some(next) = next.filter(|_| !flags.json) {
+        println!("blocks that come from now on have numbers from {next} (export --since {next})");
     }
     Ok(Outcome::Done)
 }

@@ -8,7 +8,7 @@
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
 //! - `plan`: what a job would take.
 //! - [`carry`]: pins, MFS root, names and keys. `verify`: whether all of it is right. `report`, `progress`: what is told.
-//! - [`export`]: the way back, a hot store as a repository that Kubo opens.
+//! - [`export`]: the way back, a hot store as a repository that Kubo opens. [`release`]: which files of a source may go.
 //! - [`pins`]: pin sets without their blocks.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
@@ -22,6 +22,7 @@ pub mod pin_lists;
 pub mod pins;
 mod plan;
 mod progress;
+pub mod release;
 mod report;
 mod run;
 mod source;

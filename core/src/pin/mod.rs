@@ -377,6 +377,8 @@ impl PinIndex {
         let state = match (&old, pin.mode) {
             (_, PinMode::Direct) => State::Done,
             (Some(old), _) if old.mode == PinMode::Recursive && shown.is_some() => old.state,
+            // Nothing hangs below it: one change instead of two.
+            _ if crate::links::has_no_links(pin.cid.codec()) => State::Done,
             (Some(_), _) if shown.is_some() => State::WalkingWasDirect,
             _ => State::Walking,
         };

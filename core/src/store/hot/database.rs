@@ -65,6 +65,11 @@ impl Database {
         &self.path
     }
 
+    /// The folder of its files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.db.path().to_owned()
+    }
+
     fn family(&self, family: Family) -> Result<&ColumnFamily, HotError> {
         self.db.cf_handle(family.name()).ok_or_else(|| {
             HotError::damaged(&self.path, format!("there is no family \"{}\"", family.name()))
@@ -269,6 +274,11 @@ impl std::fmt::Debug for Database {
 pub(super) struct Batch(WriteBatch);
 
 impl Batch {
+    /// With room for about `bytes`, so that it does not grow, and copy itself, while it is filled.
+    pub(super) fn with_room_for(bytes: usize) -> Batch {
+        Batch(WriteBatch::with_capacity_bytes(bytes))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -6,9 +6,11 @@
 //!
 //! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
+//! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
 //! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
 //! - `lease`: what a writer at work counts on.
 
+mod blob_file;
 mod buffers;
 mod bulk;
 mod claims;
@@ -22,6 +24,7 @@ mod lease;
 mod list;
 mod options;
 mod payload;
+mod places;
 mod records;
 mod room;
 mod scan;
@@ -31,7 +34,9 @@ mod unflushed;
 mod writer;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
@@ -50,6 +55,7 @@ pub(crate) use edges::{EdgeRow, PinKey, Walked};
 use folder::Folder;
 use lease::Leases;
 use options::Settings;
+use places::Places;
 use room::Room;
 pub(crate) use schema::{Entry, Held, Id, Spelling};
 use schema::{Family, index_key, meta};
@@ -59,6 +65,11 @@ use writer::Writer;
 use crate::block::{Block, Cid};
 use crate::error::StoreError;
 use crate::store::{BlockSource, BlockStore, Located};
+
+/// How long background work sleeps at a time while somebody waits for the writer's lock, and how long it lets others go
+/// first before it goes on itself.
+const STEP_ASIDE: Duration = Duration::from_micros(100);
+const LONGEST_WAY: Duration = Duration::from_millis(20);
 
 /// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
 ///
@@ -87,6 +98,8 @@ pub struct HotStore {
 struct Inner {
     database: Database,
     writer: Mutex<Writer>,
+    /// Callers that wait for the writer's lock.
+    waiting: AtomicUsize,
     commits: Commits,
     leases: Leases,
     room: Room,
@@ -95,6 +108,7 @@ struct Inner {
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
+    places: Places,
     /// One caller at a time gives a name another root.
     naming: Mutex<()>,
 }
@@ -113,15 +127,18 @@ impl HotStore {
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
         let room = Room::new(database.path(), options.reserve.unwrap_or(options.memory));
+        let places = Places::new(database.files());
         let inner = Inner {
             database,
             writer,
+            waiting: AtomicUsize::new(0),
             commits: Commits::default(),
             leases: Leases::default(),
             room,
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
             claims: Claims::default(),
+            places,
             naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
@@ -207,6 +224,7 @@ impl HotStore {
                 return Err(HotError::NoRoomToReclaim { path, needed, free }.into());
             };
             let after = payload::reclaim(self.database(), ratio)?;
+            self.inner.places.close_removed();
             if ratio <= garbage_ratio || after.blobs >= space.blobs {
                 return Ok(after);
             }
@@ -273,7 +291,19 @@ impl HotStore {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.waiting.fetch_add(1, Ordering::Relaxed);
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
+        writer
+    }
+
+    /// For work in the background that takes the writer's lock again and again: returns when nobody waits for it, or
+    /// after [`LONGEST_WAY`]. A lock that is let go and taken at once would be had by the one who is running.
+    fn give_way(&self) {
+        let began = Instant::now();
+        while self.inner.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < LONGEST_WAY {
+            std::thread::sleep(STEP_ASIDE);
+        }
     }
 
     /// The name it has in sentences.
@@ -283,6 +313,7 @@ impl HotStore {
 
     fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
         let mut edit = Edit::new(self, Log::On, lease);
+        edit.expect(blocks);
         for block in blocks {
             edit.put(block)?;
         }
@@ -316,7 +347,7 @@ fn check_format(database: &Database) -> Result<(), HotError> {
 impl BlockSource for HotStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
         let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
-        let Some(data) = payload::get(self.database(), &entry)? else {
+        let Some(data) = payload::get(self.database(), &self.inner.places, &entry)? else {
             // Removed since the index was asked, or lost.
             return match self.entry_here(cid)? {
                 Some(again) if again.id == entry.id => Err(self.corrupt(cid)),
@@ -332,10 +363,28 @@ impl BlockSource for HotStore {
 
     fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
         let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
-        if let Some(extent) = payload::extent(self.database(), &entry) {
-            return Ok(Some(Located::Extent(extent)));
+        if let Some(place) = payload::place(&self.inner.places, &entry) {
+            return Ok(Some(Located::Extent(place.extent(cid))));
         }
         Ok(self.get(cid)?.map(|block| Located::Bytes(block.into_data())))
+    }
+
+    /// Known of a block in a blob file that was asked for before, and of small ones in RocksDB's cache.
+    fn locate_now(&self, cid: &Cid) -> Option<Located> {
+        let row = self.database().get_now(Family::Index, index_key(cid).as_slice())??;
+        let entry = Entry::parse(&row).ok()?;
+        payload::locate_now(self.database(), &self.inner.places, cid, &entry)
+    }
+
+    /// What was removed is not found any more, however lately it was read.
+    fn may_remove(&self) -> bool {
+        true
+    }
+
+    /// Always. Closes files that RocksDB has removed.
+    fn available(&self) -> Result<(), StoreError> {
+        self.inner.places.close_removed();
+        Ok(())
     }
 
     /// Known when the filter of the index, or the row itself, is in memory: in RocksDB's block cache or its write

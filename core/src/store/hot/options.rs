@@ -43,6 +43,11 @@ impl HotOptions {
             reserve: None,
         }
     }
+
+    /// The most files that a store with these options holds open: RocksDB's, and those that blocks are sent from.
+    pub fn most_open_files(&self) -> u32 {
+        self.open_files.max(LEAST_OPEN_FILES).saturating_add(super::places::OPEN_FILES)
+    }
 }
 
 const MIB: u64 = 1024 * 1024;

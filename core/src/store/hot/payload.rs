@@ -1,6 +1,6 @@
 //! The bytes of blocks: where they lie, and nothing else of the store knows it.
 //!
-//! Owns the families `blocks` and `small`. Everything above speaks of ids, so that another layout (pack
+//! Owns the families `blocks` and `small`; `places` knows where in which blob file. Everything above speaks of ids, so that another layout (pack
 //! files of our own, which reclaim space by punching holes and can be sent by the kernel) changes this
 //! file alone. Measured among four layouts; what the others cost stands in `core/DESIGN.md`.
 
@@ -9,8 +9,10 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::database::{Batch, Database};
 use super::error::HotError;
+use super::places::{Place, Places};
 use super::schema::{Entry, Family, Held, Id, SMALL_BLOCK_LEN};
-use crate::store::Extent;
+use crate::block::Cid;
+use crate::store::Located;
 
 /// Blob files with at least this share of garbage are rewritten by a reclaim, unless told otherwise.
 pub const DEFAULT_GARBAGE_RATIO: f64 = 0.3;
@@ -40,6 +42,11 @@ pub struct Price {
 }
 
 impl Space {
+    /// All bytes that the store takes on the disk, its log left out.
+    pub fn total(&self) -> u64 {
+        self.blobs.saturating_add(self.tables)
+    }
+
     /// The price of a reclaim of files of which at least `ratio` is garbage. RocksDB tells no figures of single files, so
     /// it is a bound: such a file has at most `(1 - ratio) / ratio` live bytes for each that is garbage.
     pub fn price(&self, ratio: f64) -> Price {
@@ -77,18 +84,42 @@ pub(super) fn put(
 
 /// The bytes of a block, or `None` when they are not here. One read of a table, one of a blob file.
 ///
-/// A copy of what RocksDB holds. Without it (the value kept alive beside its database) a warm read of 256 KiB took
-/// as long within the noise of the machine, since RocksDB copies twice before; and bytes on their way to a slow
-/// client would keep the store from being closed.
-pub(super) fn get(database: &Database, entry: &Entry) -> Result<Option<Bytes>, HotError> {
+/// What lies in a blob file is read from there, checked as RocksDB would, and copied once where RocksDB copies three
+/// times. Else a copy of what RocksDB holds: without it, bytes on their way to a slow client would keep the store from
+/// being closed.
+pub(super) fn get(
+    database: &Database,
+    places: &Places,
+    entry: &Entry,
+) -> Result<Option<Bytes>, HotError> {
     let Some(family) = family_of(entry.held) else { return Ok(None) };
+    if let Some(value) = place(places, entry).and_then(|place| place.read()) {
+        return Ok(Some(Bytes::from(value)));
+    }
     let found = database.get(family, &entry.id.key())?;
     Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
 }
 
-/// Where the bytes lie in a file. Never, in this layout: blob files are RocksDB's own.
-pub(super) fn extent(_database: &Database, _entry: &Entry) -> Option<Extent> {
-    None
+/// Where the bytes lie in a file, if they lie in a blob file that is known.
+pub(super) fn place(places: &Places, entry: &Entry) -> Option<Place> {
+    if entry.held == Held::Blob { places.find(entry) } else { None }
+}
+
+/// What can be said of the bytes without a disk: where they lie, or the bytes themselves of a small block in the cache.
+pub(super) fn locate_now(
+    database: &Database,
+    places: &Places,
+    cid: &Cid,
+    entry: &Entry,
+) -> Option<Located> {
+    match entry.held {
+        Held::Blob => Some(Located::Extent(places.find_now(entry)?.extent(cid))),
+        Held::Small => {
+            let bytes = database.get_now(Family::Small, &entry.id.key())??;
+            Some(Located::Bytes(Bytes::copy_from_slice(&bytes)))
+        }
+        Held::Archive => None,
+    }
 }
 
 /// Removes the bytes of a block. Frees no space by itself: see [`reclaim`].
