@@ -514,3 +514,47 @@ fn a_full_disk_ends_a_copy_with_a_sentence_and_it_goes_on_when_there_is_room() {
     let verified = verify(&hot, Some(&source), Pace::default(), &mut go_on).unwrap();
     assert!(!verified.has_faults(), "{verified}");
 }
+
+/// Whatever of a store is damaged: what can be read of it is copied and right, the rest is told, or the store is refused.
+#[test]
+fn a_store_with_a_damaged_file_gives_right_blocks_and_a_report_or_a_sentence() {
+    let golden = Golden::own("pebble-fmv-21");
+    let all = refs(&golden).len() as u64;
+    let store = golden.root().join("pebbleds");
+    let mut seed = 7_u64;
+    let (mut refused, mut partly, mut whole) = (0, 0, 0);
+    for round in 0..24 {
+        let mut files: Vec<_> = fs::read_dir(&store).unwrap().map(|e| e.unwrap().path()).collect();
+        files.retain(|path| fs::metadata(path).unwrap().len() > 0);
+        files.sort();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let path = &files[round % files.len()];
+        let good = fs::read(path).unwrap();
+        let at = (seed >> 20) as usize % good.len();
+        match round % 3 {
+            0 => fs::write(path, &good[..at]).unwrap(),
+            _ => tree::flip(path, at * 8 + 3),
+        }
+        let folder = tempfile::tempdir().unwrap();
+        match Source::open(golden.root(), round % 2 == 0) {
+            Err(_) => refused += 1,
+            Ok(source) => {
+                let hot = hot_at(folder.path());
+                match run(&source, &hot, job(Select::All), &mut go_on) {
+                    Ok(report) if report.has_faults() || hot.held().0 < all => partly += 1,
+                    Ok(_) => whole += 1,
+                    Err(_) => refused += 1,
+                }
+                // What came over is right, whatever the source was.
+                for row in hot.scan(0) {
+                    let cid = row.unwrap().cid;
+                    if let Some(block) = hot.get(&cid).unwrap() {
+                        Block::verified(cid, block.into_data()).unwrap();
+                    }
+                }
+            }
+        }
+        fs::write(path, &good).unwrap();
+    }
+    assert!(refused > 0 && partly > 0, "{refused} refused, {partly} in part, {whole} whole");
+}

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use coldfront::store::hot::HotOptions;
 use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
+use crate::adopt::{self, Adoption};
 use crate::bounds::{BOUNDS, Bound, Bounds};
 use crate::collecting::Collecting;
 use crate::doors::Doors;
@@ -78,6 +79,8 @@ pub(crate) struct Config {
     rpc: Option<Setting<SocketAddr>>,
     pub(crate) doors: Doors,
     hot: Option<Setting<PathBuf>>,
+    /// A job and no setting: by flag alone, and not told by `emit config`.
+    adopt: Adoption,
     archives: Vec<Archive>,
     verify: Setting<Verify>,
     /// `None`: one a processor.
@@ -165,6 +168,7 @@ impl Config {
             rpc: rpc.map(|given| setting(given, "rpc", address)).transpose()?,
             doors: Doors::merge(flags, &sources)?,
             hot,
+            adopt: adoption(flags)?,
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
             workers: or_default(workers, "workers", None, worker_count)?,
@@ -208,6 +212,14 @@ impl Config {
             node_cache_bytes: self.bounds.node_cache,
             tiers: TierLimits { open_files, verified_blocks },
         })
+    }
+
+    /// What to copy into the hot store; else a sentence that says why not.
+    pub(crate) fn adopt(&self) -> Result<Adoption, String> {
+        if self.hot.is_none() && !self.adopt.sources.is_empty() {
+            return Err("--adopt copies into a hot store: name one with --hot DIR".into());
+        }
+        Ok(self.adopt.clone())
     }
 
     /// The hot store, if there is to be one.
@@ -364,6 +376,17 @@ fn archives(
         .iter()
         .map(|found| Archive { path: found.path.clone(), mixed: mixed(found.mixed.clone()) });
     Ok(in_file.collect())
+}
+
+/// What --adopt and --adopt-rate say.
+fn adoption(flags: &Flags) -> Result<Adoption, String> {
+    let rate = match &flags.adopt_rate {
+        None => adopt::DEFAULT_RATE,
+        Some(text) => units::size(text).filter(|rate| *rate > 0).ok_or_else(|| {
+            format!("the flag --adopt-rate: {text:?} is no number of bytes, expected such as 64MiB")
+        })?,
+    };
+    Ok(Adoption { sources: flags.adopt.clone(), rate })
 }
 
 fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>), String> {

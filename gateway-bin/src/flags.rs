@@ -251,6 +251,15 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(crate) workers: Option<String>,
 
+    /// What to copy into the hot store in the background, as coldfront-migrate run --all does: a flatfs tree,
+    /// a stopped Kubo repository, a store or a CAR file. May be given several times. Goes on where it stopped.
+    #[arg(long, value_name = "SOURCE", verbatim_doc_comment)]
+    pub(crate) adopt: Vec<PathBuf>,
+
+    /// Bytes that --adopt reads in a second, at most. [default: 32MiB]
+    #[arg(long, value_name = "SIZE", verbatim_doc_comment)]
+    pub(crate) adopt_rate: Option<String>,
+
     /// A bound, for example connections=1000 or bytes_in_flight=64MiB.
     /// May be given several times. [env: COLDFRONT_LIMIT_CONNECTIONS and so on]
     #[arg(long, value_name = "NAME=VALUE", verbatim_doc_comment)]

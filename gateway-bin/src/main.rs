@@ -3,6 +3,7 @@
 //! Owns flags, listeners, signals and exit codes, and nothing that a test of the library would want to
 //! call.
 
+mod adopt;
 mod bounds;
 mod collecting;
 mod config;
@@ -39,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use adopt::Adoption;
 use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
@@ -133,6 +135,7 @@ pub(crate) struct Serving {
     keys: Keys,
     workers: Option<usize>,
     schedule: Schedule,
+    adoption: Adoption,
     role: Box<dyn Role>,
 }
 
@@ -207,6 +210,7 @@ pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Fai
         look_at(&archive.path).map_err(Failure::Failed)?;
     }
     refuse_twice(&repo.archives).map_err(usage)?;
+    let adoption = config.adopt().map_err(usage)?;
     let tls = config.doors.tls().map_err(usage)?;
     let doors = &config.doors;
     let keys = Keys::open(
@@ -222,6 +226,7 @@ pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Fai
         keys: role.keys(keys.map_err(Failure::Failed)?),
         workers: config.workers(),
         schedule: config.collecting.schedule(),
+        adoption,
         role,
     };
     serve_in_runtime(serving).map_err(Failure::Failed)
@@ -321,7 +326,7 @@ fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
 async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
-    let Serving { listeners, limits, keys, schedule, mut role, .. } = serving;
+    let Serving { listeners, limits, keys, schedule, adoption, mut role, .. } = serving;
     let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
     let rpc_listener = listen_at(listeners.rpc).await?;
@@ -334,6 +339,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     };
     role.opened(&repo)?;
     let storage = storage::of(&serving.repo);
+    let adopting = repo.hot().map(|hot| adoption.begin(hot.clone())).transpose()?;
     let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
     let names = role.names(&repo)?;
     if let Some(names) = names.clone() {
@@ -375,6 +381,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watches.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(adopting);
     if let Some(tending) = tending {
         tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
     }

@@ -648,6 +648,58 @@ fn a_hot_store_that_cannot_be_used_is_a_sentence() {
 }
 
 #[test]
+fn what_is_adopted_is_copied_beside_serving_and_goes_on_after_a_stop() {
+    use coldfront::migrate::{jobs, jobs_told};
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hot");
+    let (hot, archive) = (path.display().to_string(), world.archive());
+    let slow = ["--hot", &hot, "--adopt", &archive, "--adopt-rate", "16KiB"];
+    let mut gateway = world.serve(&slow);
+    gateway.says("beginning");
+    assert!(gateway.get(&world.note()).ends_with("\r\n\r\na note\n"), "it serves meanwhile");
+    // For others, who cannot open the store, it says how far it is.
+    let end = Instant::now() + PATIENCE;
+    while jobs_told(&path).unwrap().is_empty() {
+        assert!(Instant::now() < end, "it never told how far it is");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    gateway.signal("TERM");
+    gateway.says("to go on at the next start");
+    assert_eq!(gateway.wait().code(), Some(0));
+    let copied = jobs(&HotStore::open(&HotOptions::new(&path)).unwrap()).unwrap();
+    assert!(!copied[0].finished && copied[0].blocks < 5, "{copied:?}");
+
+    let mut gateway = world.serve(&["--hot", &hot, "--adopt", &archive, "--adopt-rate", "1GiB"]);
+    gateway.says("at its end");
+    assert!(jobs_told(&path).unwrap()[0].finished);
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0));
+    // The hot store alone has it all.
+    let mut command = program();
+    command.args(["serve", "--hot", &hot, "--gateway", "127.0.0.1:0"]);
+    let gateway = Gateway::start(command);
+    assert!(gateway.get(&world.note()).ends_with("\r\n\r\na note\n"));
+    let film = gateway.get(&format!("/ipfs/{}", world.film));
+    assert!(film.starts_with("HTTP/1.1 200 ") && film.len() > world.film_len / 2);
+}
+
+#[test]
+fn what_cannot_be_adopted_is_a_sentence() {
+    let world = World::new();
+    let archive = world.archive();
+    let serve = ["serve", "--archive", &archive, "--gateway", "127.0.0.1:0", "--adopt", &archive];
+    assert_ends(&serve, 2, &["--adopt", "--hot"]);
+    let folder = tempfile::tempdir().unwrap();
+    let hot = folder.path().join("hot").display().to_string();
+    let empty = folder.path().display().to_string();
+    let serve = ["serve", "--hot", &hot, "--gateway", "127.0.0.1:0", "--adopt", &empty];
+    assert_ends(&serve, 1, &["cannot adopt", "expected a Kubo repository"]);
+    let rate = [&serve[..], &["--adopt-rate", "fast"]].concat();
+    assert_ends(&rate, 2, &["--adopt-rate", "fast"]);
+}
+
+#[test]
 fn a_hot_store_above_its_limit_is_collected_while_it_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hot");

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use coldfront::migrate::jobs;
-use coldfront::store::hot::{HotOptions, HotStore};
+use coldfront::StoreError;
+use coldfront::migrate::{jobs, jobs_told};
+use coldfront::store::hot::{HotError, HotOptions, HotStore};
 
 use crate::{Outcome, units};
 
 /// Say how far the jobs are that copy into a hot store.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The folder of the hot store. No other program may have it open.
+    /// The folder of the hot store. While another program has it open, what is told is some seconds old.
     hot: PathBuf,
     /// An object of JSON for each job, one a line.
     #[arg(long)]
@@ -21,8 +22,15 @@ pub(crate) struct Flags {
 
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let options = HotOptions { create: false, ..HotOptions::new(&flags.hot) };
-    let hot = HotStore::open(&options).context("the hot store cannot be opened")?;
-    let all = jobs(&hot)?;
+    let (all, next) = match HotStore::open(&options) {
+        Ok(hot) => (jobs(&hot)?, Some(hot.next_number())),
+        // A gateway that adopts, or a job at work: they write down how far they are.
+        Err(StoreError::Hot(HotError::Locked { .. })) => {
+            let told = jobs_told(&flags.hot);
+            (told.context("the hot store is in use, and jobs.json cannot be read")?, None)
+        }
+        Err(error) => return Err(error).context("the hot store cannot be opened"),
+    };
     if all.is_empty() && !flags.json {
         println!("nothing was copied into {} by a job yet", flags.hot.display());
     }
@@ -39,8 +47,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
         let bytes = units::shown(job.bytes);
         println!("{}: {state}, {} blocks, {bytes}, {} faults", job.source, job.blocks, job.faults);
     }
-    if !flags.json {
-        let next = hot.next_number();
+    if let Some(next) = next.filter(|_| !flags.json) {
         println!("blocks that come from now on have numbers from {next} (export --since {next})");
     }
     Ok(Outcome::Done)

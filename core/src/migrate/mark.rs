@@ -120,9 +120,9 @@ impl JobStatus {
         Ok(found.unwrap_or_else(|| JobStatus { source: source.to_owned(), ..JobStatus::default() }))
     }
 
-    /// The record after this run has done `report`.
-    pub(super) fn change(&self, report: &Report, done: Option<f64>, finished: bool) -> Change {
-        let now = JobStatus {
+    /// As it is after this run has done `report`.
+    pub(super) fn after(&self, report: &Report, done: Option<f64>, finished: bool) -> JobStatus {
+        JobStatus {
             source: self.source.clone(),
             blocks: self.blocks + report.blocks,
             bytes: self.bytes + report.bytes,
@@ -130,8 +130,12 @@ impl JobStatus {
             finished,
             faults: report.fault_count(),
             at: now(),
-        };
-        (STATUS.to_vec(), Some(now.to_json().to_string().into_bytes()))
+        }
+    }
+
+    /// Its record.
+    pub(super) fn change(&self) -> Change {
+        (STATUS.to_vec(), Some(self.to_json().to_string().into_bytes()))
     }
 }
 
@@ -143,6 +147,43 @@ pub fn jobs(hot: &HotStore) -> Result<Vec<JobStatus>, StoreError> {
         all.push(JobStatus::read(&records(hot, source), source)?);
     }
     Ok(all)
+}
+
+/// The file in the folder of a store that says how far jobs are, for those who cannot open the store while it is in use.
+const TOLD: &str = "jobs.json";
+
+/// The longest such file that is read, in bytes.
+const MAX_TOLD_LEN: u64 = 16 * 1024 * 1024;
+
+/// Writes down how far all jobs are, `current` as it is now. What fails here stops no job: nothing rests on the file.
+pub(super) fn publish(hot: &HotStore, current: &JobStatus) -> Result<(), StoreError> {
+    let mut all = jobs(hot)?;
+    all.retain(|job| job.source != current.source);
+    all.push(current.clone());
+    let text = Value::from(all.iter().map(JobStatus::to_json).collect::<Vec<_>>()).to_string();
+    let (new, path) = (hot.path().join("jobs.json.new"), hot.path().join(TOLD));
+    // Nothing to do where it cannot be written, as on a full disk.
+    let _ = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+    Ok(())
+}
+
+/// What jobs wrote down last in the folder of a store that is in use: some seconds old. Empty where none did.
+///
+/// # Errors
+/// What the system says; `InvalidData` for a file that is something else.
+pub fn jobs_told(folder: &std::path::Path) -> std::io::Result<Vec<JobStatus>> {
+    use std::io::{Error, ErrorKind, Read as _};
+    let file = match std::fs::File::open(folder.join(TOLD)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_TOLD_LEN).read_to_end(&mut text)?;
+    let all: Vec<Value> = serde_json::from_slice(&text).map_err(Error::other)?;
+    let parsed = all.iter().map(|job| JobStatus::from_json(job.to_string().as_bytes()));
+    let all: Option<Vec<_>> = parsed.collect();
+    all.ok_or_else(|| Error::new(ErrorKind::InvalidData, "jobs.json holds something else"))
 }
 
 /// Seconds since 1970.

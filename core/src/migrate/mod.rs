@@ -30,7 +30,7 @@ mod verify;
 
 pub use copy::Pace;
 pub use error::MigrateError;
-pub use mark::{JobStatus, jobs};
+pub use mark::{JobStatus, jobs, jobs_told};
 pub use plan::{Estimate, Plan, plan};
 pub use progress::{Event, Phase, Progress};
 pub use report::{Fault, FaultKind, MAX_FAULTS, Report};

@@ -100,12 +100,13 @@ pub fn run(
     let end = run.all(job.select);
     run.report.took = run.shared.began.elapsed();
     end?;
-    finish(&bulk, &records, &run.shared.before, &mut report)?;
+    finish(hot, &bulk, &records, &run.shared.before, &mut report)?;
     Ok(report)
 }
 
 /// The last word: everything durable, and all faults that are known.
 fn finish(
+    hot: &HotStore,
     bulk: &BulkWriter,
     records: &Records,
     before: &JobStatus,
@@ -116,7 +117,9 @@ fn finish(
     report.first_faults.clear();
     mark::each_fault(records, &mut |fault| report.add_fault(fault))?;
     let done = (!report.stopped).then_some(1.0);
-    records.put(&[before.change(report, done, !report.stopped)])?;
+    let status = before.after(report, done, !report.stopped);
+    records.put(&[status.change()])?;
+    mark::publish(hot, &status)?;
     Ok(())
 }
 

@@ -18,7 +18,6 @@ use coldfront::store::memory::Memory;
 use coldfront::unixfs::testing;
 use coldfront::{ArchiveOptions, Block, BlockSource, Cid, Node, Repo, RepoOptions, Verify};
 use coldfront_flatfs::{BlockFile, FlatFs, Key, ShardFn};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 pub(crate) const POLICIES: [Verify; 3] = [Verify::Off, Verify::FirstRead, Verify::Always];
@@ -277,11 +276,15 @@ pub(crate) fn files_of(root: &Path) -> Vec<(PathBuf, u64, i64, i64, Vec<u8>)> {
             let mut hash = Vec::new();
             match stat.is_dir() {
                 true => folders.push(path.clone()),
-                false => hash = Sha256::digest(fs::read(&path).unwrap()).to_vec(),
+                false => hash = sha2_256(&fs::read(&path).unwrap()),
             }
             all.push((path, stat.len(), stat.mtime(), stat.mtime_nsec(), hash));
         }
     }
     all.sort();
     all
+}
+
+fn sha2_256(bytes: &[u8]) -> Vec<u8> {
+    coldfront::multihash::digest(0x12, 32, bytes).unwrap().as_bytes().to_vec()
 }

@@ -168,6 +168,11 @@ impl HotStore {
         Leased { lease: self.lease(), store: self.clone() }
     }
 
+    /// Its folder, absolute.
+    pub fn path(&self) -> &std::path::Path {
+        self.database().path()
+    }
+
     /// Blocks held and their bytes: exact, and known without looking.
     pub fn held(&self) -> (u64, u64) {
         let counts = self.writer().counts;

@@ -10,15 +10,19 @@
 //!    └──batches──► writer
 //! ```
 
+mod limit;
+mod threads;
+
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+pub(super) use limit::Limit;
+pub(super) use threads::check;
+use threads::{Answer, Answered, Batch, Good, Request, hash_all, read_all, write_all};
 
 use super::error::MigrateError;
 use super::mark::{self, JobStatus};
@@ -26,13 +30,11 @@ use super::order::{At, Counted, Order, Step, Wanted};
 use super::progress::{Event, Phase, Progress};
 use super::report::{Fault, FaultKind, Report};
 use super::run::Root;
-use super::source::{Part, Source, Unread, read_key, read_path};
+use super::source::{Part, Source, Unread};
 use crate::block::{Block, Cid, DAG_PB, MultihashBytes};
 use crate::error::StoreError;
-use crate::multihash::{self, Verdict};
 use crate::pin::PinIndex;
-use crate::store::BlockSource as _;
-use crate::store::hot::{BulkWriter, Change, Held, HotStore, Records};
+use crate::store::hot::{BulkWriter, Held, HotStore, Records};
 
 /// Bytes of blocks that are asked for ahead, were all as long as the longest of the last [`LATELY`].
 const BYTES_AHEAD: usize = 32 * 1024 * 1024;
@@ -54,6 +56,9 @@ const BATCH_AGE: Duration = Duration::from_secs(5);
 
 /// Between two words of progress.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two times at which it is written down how far the job is.
+const PUBLISH_EVERY: Duration = Duration::from_secs(5);
 
 /// Links that a walk may have ahead, some 100 bytes each. An honest DAG is far below.
 const MAX_LINKS_AHEAD: usize = 500_000;
@@ -132,6 +137,7 @@ pub(super) fn copy(
             fresh: Default::default(),
             batch_began: Instant::now(),
             told: Instant::now(),
+            published: Instant::now(),
             lately: VecDeque::new(),
             faults_before_root: 0,
             roots: Vec::new(),
@@ -151,186 +157,6 @@ pub(super) fn copy(
             Err(_) => Err(MigrateError::Thread),
         }
     })
-}
-
-/// A block to be read.
-struct Request {
-    wanted: Box<Wanted>,
-    from_target: bool,
-    answer: Sender<Answer>,
-}
-
-/// A block that was read, to be hashed.
-struct Answered {
-    cid: Cid,
-    data: Bytes,
-    /// It is the target's own, which was hashed when it was written.
-    trusted: bool,
-    answer: Sender<Answer>,
-}
-
-type Answer = Result<Good, Unread>;
-
-/// A block that is right, or of which nobody can tell.
-struct Good {
-    data: Bytes,
-    verified: bool,
-    /// The target had it.
-    held: bool,
-}
-
-/// What is written at once.
-#[derive(Default)]
-struct Batch {
-    blocks: Vec<Block>,
-    bytes: usize,
-    changes: Vec<Change>,
-    /// Everything up to here is to be durable; told when it is.
-    flushed: Option<Sender<()>>,
-}
-
-fn read_all(job: &Job<'_>, asked: &Receiver<Request>, read: &Sender<Answered>, limit: &Limit) {
-    for Request { wanted, from_target, answer } in asked {
-        // What was asked for ahead is not wanted any more.
-        if limit.is_stopped() {
-            continue;
-        }
-        let bytes =
-            if from_target { held(job.hot, &wanted.cid) } else { fetch(job.source, &wanted) };
-        // Where the caller has stopped, nobody waits for what is answered.
-        match bytes {
-            Err(unread) => drop(answer.send(Err(unread))),
-            Ok(data) => {
-                limit.wait(data.len());
-                let next = Answered { cid: wanted.cid, data, trusted: from_target, answer };
-                drop(read.send(next));
-            }
-        }
-    }
-}
-
-fn held(hot: &HotStore, cid: &Cid) -> Result<Bytes, Unread> {
-    match hot.get(cid) {
-        Ok(Some(block)) => Ok(block.into_data()),
-        Ok(None) => Err(Unread::new(FaultKind::Missing, "the target lost it".into())),
-        Err(error) => Err(Unread::new(FaultKind::Unreadable, error.to_string())),
-    }
-}
-
-fn fetch(source: &Source, wanted: &Wanted) -> Result<Bytes, Unread> {
-    let bytes = match &wanted.at {
-        At::File { folder, text } => read_listed(source, wanted, folder, text)?,
-        At::Anywhere | At::Given(_) => source.find(&wanted.cid)?,
-    };
-    Ok(bytes.into())
-}
-
-/// A file that was listed: by its name, which leaves no trace in its access time, and by its path if that is another.
-fn read_listed(
-    source: &Source,
-    wanted: &Wanted,
-    folder: &std::path::Path,
-    text: &[u8],
-) -> Result<Vec<u8>, Unread> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let path = folder.join(std::ffi::OsStr::from_bytes(&[text, b".data"].concat()));
-    let name = data_encoding::BASE32_NOPAD.decode(text).unwrap_or_default();
-    let tree = source.parts().into_iter().find_map(|part| match part {
-        Part::Tree(tree) if folder.starts_with(tree.root()) => Some(tree),
-        _ => None,
-    });
-    match tree {
-        Some(tree) if tree.path_of(coldfront_flatfs::Key::new(&name)) == path => {
-            read_key(tree, &name)
-        }
-        _ => read_path(&path),
-    }
-    .map_err(|unread| match unread.kind {
-        FaultKind::Missing => {
-            let detail = format!("{} was removed since it was listed", wanted.cid);
-            Unread::new(FaultKind::Missing, detail)
-        }
-        _ => unread,
-    })
-}
-
-fn hash_all(to_hash: &Receiver<Answered>) {
-    for Answered { cid, data, trusted, answer } in to_hash {
-        let checked = if trusted { Ok(true) } else { check(&cid, &data) };
-        // The caller may have stopped: then nobody waits for it.
-        drop(answer.send(checked.map(|verified| Good { data, verified, held: trusted })));
-    }
-}
-
-/// Whether the bytes are right (`true`) or nobody can tell.
-pub(super) fn check(cid: &Cid, data: &[u8]) -> Result<bool, Unread> {
-    match multihash::verify(cid.hash().code(), cid.hash().digest(), data) {
-        Verdict::Match => Ok(true),
-        Verdict::UnknownFunction => Ok(false),
-        Verdict::Mismatch if data.is_empty() => {
-            let detail = "it is empty, as after a power cut";
-            Err(Unread::new(FaultKind::Short, detail.into()))
-        }
-        Verdict::Mismatch => {
-            let detail = format!("its {} bytes do not hash to its name", data.len());
-            Err(Unread::new(FaultKind::Corrupt, detail))
-        }
-    }
-}
-
-fn write_all(job: &Job<'_>, batches: &Receiver<Batch>) -> Result<(), StoreError> {
-    for batch in batches {
-        crate::fail::point("before a batch of a migration");
-        job.bulk.put_with_records(&batch.blocks, job.records, &batch.changes)?;
-        if let Some(flushed) = batch.flushed {
-            job.bulk.flush()?;
-            let _ = flushed.send(());
-        }
-    }
-    Ok(())
-}
-
-/// Spreads reads over time.
-pub(super) struct Limit {
-    per_second: Option<u64>,
-    next: Mutex<Instant>,
-    stopped: AtomicBool,
-}
-
-impl Limit {
-    pub(super) fn new(per_second: Option<u64>) -> Limit {
-        Limit { per_second, next: Mutex::new(Instant::now()), stopped: AtomicBool::new(false) }
-    }
-
-    /// Nobody waits any more.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
-    /// Waits until so many bytes may have been read.
-    pub(super) fn wait(&self, bytes: usize) {
-        /// How soon a stop is noticed.
-        const NAP: Duration = Duration::from_millis(50);
-        let Some(per_second) = self.per_second else { return };
-        let takes = Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64);
-        let until = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            // What was not used before is not made up for.
-            *next = (*next).max(Instant::now()) + takes;
-            *next
-        };
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.is_stopped() {
-                return;
-            }
-            thread::sleep(left.min(NAP));
-        }
-    }
 }
 
 fn is_in(sets: &[HashSet<Box<[u8]>>], cid: &Cid) -> bool {
@@ -367,6 +193,7 @@ struct Caller<'a, 'b> {
     fresh: [HashSet<Box<[u8]>>; BATCHES_UNDER_WAY],
     batch_began: Instant,
     told: Instant,
+    published: Instant,
     /// Lengths of the last blocks.
     lately: VecDeque<usize>,
     faults_before_root: u64,
@@ -389,6 +216,9 @@ impl Caller<'_, '_> {
             self.ask(window)?;
             let Some(slot) = self.ahead.pop_front() else { return Ok(ControlFlow::Continue(())) };
             self.take(slot, order)?;
+            if self.report.stopped {
+                return Ok(ControlFlow::Break(()));
+            }
             if self.batch.bytes >= BATCH_BYTES
                 || self.batch.blocks.len() >= BATCH_BLOCKS
                 || self.batch_began.elapsed() >= BATCH_AGE
@@ -466,9 +296,10 @@ impl Caller<'_, '_> {
                 self.mended(&wanted);
             }
             (Step::Read(wanted) | Step::Have(wanted, _), State::Asked(answer)) => {
-                match answer.recv().map_err(|_| MigrateError::Thread)? {
-                    Ok(good) => self.good(&wanted, good, order),
-                    Err(unread) => self.bad(&wanted, unread),
+                match self.wait(&answer, order)? {
+                    Some(Ok(good)) => self.good(&wanted, good, order),
+                    Some(Err(unread)) => self.bad(&wanted, unread),
+                    None => self.report.stopped = true,
                 }
             }
             (Step::Mark(changes), _) => self.batch.changes.extend(changes),
@@ -485,6 +316,22 @@ impl Caller<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// An answer, told of progress meanwhile: a disk or a limit may take long. `None` when the job was stopped.
+    fn wait(
+        &mut self,
+        answer: &Receiver<Answer>,
+        order: &mut dyn Order,
+    ) -> Result<Option<Answer>, MigrateError> {
+        loop {
+            match answer.recv_timeout(TELL_EVERY) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(RecvTimeoutError::Disconnected) => return Err(MigrateError::Thread),
+                Err(RecvTimeoutError::Timeout) if self.tell(order).is_break() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     fn good(&mut self, wanted: &Wanted, good: Good, order: &mut dyn Order) {
@@ -627,7 +474,7 @@ impl Caller<'_, '_> {
         self.fresh.rotate_right(1);
         let [now, ..] = &mut self.fresh;
         now.clear();
-        batch.changes.push(self.job.before.change(self.report, order.done(), false));
+        batch.changes.push(self.job.before.after(self.report, order.done(), false).change());
         batch.flushed = flushed;
         self.batch_began = Instant::now();
         self.batches.send(batch).map_err(|_| MigrateError::Thread)
@@ -642,6 +489,12 @@ impl Caller<'_, '_> {
 
     fn tell(&mut self, order: &mut dyn Order) -> ControlFlow<()> {
         self.told = Instant::now();
+        if self.published.elapsed() >= PUBLISH_EVERY {
+            self.published = Instant::now();
+            let status = self.job.before.after(self.report, order.done(), false);
+            // Nothing rests on it.
+            let _ = mark::publish(self.job.hot, &status);
+        }
         let progress = Progress {
             phase: Phase::Blocks,
             blocks: self.report.blocks,
