@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coldfront::migrate::export::ExportOptions;
 use coldfront::pin::{NewPin, PinIndex};
@@ -53,11 +53,17 @@ fn an_export_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
         blocks
     };
     let to = folder.path().join("out");
+    // As long as one takes that is left alone, and a third: so that most are killed, and some are not.
+    let began = Instant::now();
+    child(folder.path()).output().unwrap();
+    check(&to, &blocks);
+    std::fs::remove_dir_all(&to).unwrap();
+    let longest = began.elapsed().as_millis() as u64 * 4 / 3;
     let (mut killed, mut ended, mut wait) = (0u64, 0u64, 7);
     while killed < kills {
         let mut child = child(folder.path()).spawn().unwrap();
-        wait = (wait * 31 + 17) % 1200;
-        std::thread::sleep(Duration::from_millis(wait));
+        wait = (wait * 31 + 17) % 1009;
+        std::thread::sleep(Duration::from_millis(longest * wait / 1009));
         let alive = child.try_wait().unwrap().is_none();
         child.kill().ok();
         child.wait().unwrap();
