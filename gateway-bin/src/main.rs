@@ -4,11 +4,15 @@
 //! call.
 
 mod bounds;
+mod collecting;
 mod config;
 mod file;
 mod flags;
 mod handles;
+mod janitor;
+mod storage;
 mod units;
+mod where_is;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
+use coldfront::gc::schedule::Schedule;
+use coldfront::ipns::{LIFETIME, Names};
+use coldfront::keys::{HotKeys, Key, Keyring};
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::Identity;
 use coldfront_http::rpc::access::Access;
@@ -33,6 +40,9 @@ use flags::{Cli, Command, Emit, Flags};
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two looks at which of our own names have to be signed anew.
+const SIGN_NAMES_EVERY: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// Files that nobody read for so long are closed, in seconds: deleted blocks free their space, and an
 /// archive can be unmounted.
 const CLOSE_IDLE_AFTER: u32 = 60;
@@ -47,6 +57,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => read(&flags).and_then(run),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
+        Command::Where(flags) => where_is(&flags),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     let (error, code) = match done {
@@ -89,6 +100,17 @@ fn emit(config: &Config) -> Result<(), Failure> {
     print(&config.to_toml().map_err(usage)?)
 }
 
+/// Where a block lies, asked of a running server.
+fn where_is(flags: &flags::Where) -> Result<(), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let server = flags.rpc.clone().or_else(|| environment("COLDFRONT_RPC"));
+    let server = config::address(server.as_deref().unwrap_or("5001"));
+    let server = server.map_err(|expected| usage(format!("--rpc: {expected}")))?;
+    let token = environment("COLDFRONT_TOKEN");
+    let asked = where_is::ask(server, token.as_deref(), &flags.path, flags.json);
+    print(&asked.map_err(Failure::Failed)?)
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
     printed.map_err(Failure::Failed)
@@ -103,7 +125,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
         )
         .init();
     let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
@@ -114,7 +136,9 @@ fn run(mut config: Config) -> Result<(), Failure> {
     }
     refuse_twice(&options.archives).map_err(usage)?;
     let limits = config.bounds.http.clone();
-    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
+    let schedule = config.collecting.schedule();
+    serve_in_runtime(listeners, options, limits, config.workers(), schedule)
+        .map_err(Failure::Failed)
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -163,6 +187,7 @@ fn serve_in_runtime(
     options: RepoOptions,
     limits: Limits,
     workers: Option<usize>,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
@@ -179,7 +204,7 @@ fn serve_in_runtime(
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
+    let served = runtime.block_on(serve_until_signal(listeners, options, limits, schedule));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
@@ -190,6 +215,7 @@ async fn serve_until_signal(
     listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
@@ -202,7 +228,15 @@ async fn serve_until_signal(
     if let Some(listener) = &rpc_listener {
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
-    let daemon = Arc::new(Daemon::new(repo.clone(), identity()));
+    let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
+    // Without a hot store there is no place for an identity: it is another one at each start.
+    let mut daemon =
+        Daemon::new(repo.clone(), Identity::of(&Key::generate())).stored_in(storage::of(&options));
+    if let Some(names) = names(&repo)? {
+        tokio::spawn(sign_names(names.clone()));
+        daemon = daemon.named_by(names);
+    }
+    let daemon = Arc::new(daemon);
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
@@ -235,13 +269,42 @@ async fn serve_until_signal(
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watch.abort();
+    if let Some(tending) = tending {
+        tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
+    }
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
 }
 
-/// Who this node says it is.
-fn identity() -> Identity {
-    Identity::of_ed25519(&[7; 32])
+/// The keys and names that the hot store holds; the first of them says who this node is.
+fn names(repo: &Repo) -> anyhow::Result<Option<Names>> {
+    let Some(hot) = repo.hot() else { return Ok(None) };
+    let place = HotKeys::of(hot);
+    let own = place.identity().context("the identity of this node cannot be read")?;
+    let place = Arc::new(place);
+    Ok(Some(Names::new(Keyring::new(own, place.clone()), place)))
+}
+
+/// Signs own names anew when half of their time is over.
+async fn sign_names(names: Names) {
+    let mut every = tokio::time::interval(SIGN_NAMES_EVERY);
+    loop {
+        every.tick().await;
+        let names = names.clone();
+        let signing = tokio::task::spawn_blocking(move || names.sign_due(LIFETIME / 2));
+        match signing.await {
+            Ok(Ok(signed)) => {
+                for (name, error) in &signed.failed {
+                    tracing::warn!(%name, "a name of this node ends soon and could not be signed anew: {error}");
+                }
+                if !signed.done.is_empty() {
+                    tracing::info!(names = signed.done.len(), "signed own names anew");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!("own names could not be looked through: {error}"),
+            Err(_) => return,
+        }
+    }
 }
 
 async fn listen_at(address: Option<std::net::SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
