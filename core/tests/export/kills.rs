@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coldfront::migrate::export::ExportOptions;
 use coldfront::pin::{NewPin, PinIndex};
@@ -17,7 +17,10 @@ const FOLDER: &str = "COLDFRONT_EXPORT_FOLDER";
 /// Kills in an ordinary run.
 const FEW: u64 = 8;
 
-const BLOCKS: usize = 20_000;
+const BLOCKS: usize = 9000;
+
+/// Blocks that come before a repository is added to.
+const ADDED: usize = 2000;
 
 #[test]
 fn child_that_exports() {
@@ -41,11 +44,8 @@ fn child(folder: &Path) -> Command {
 fn an_export_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
     let kills = std::env::var("COLDFRONT_KILLS").ok().and_then(|text| text.parse().ok());
     let kills: u64 = kills.unwrap_or(FEW);
-    // In memory where there is room for files there: a disk that others write to would make the waits.
-    let place = Path::new("/dev/shm");
-    let place = if place.is_dir() { place.to_owned() } else { std::env::temp_dir() };
-    let folder = tempfile::tempdir_in(place).unwrap();
-    let blocks = {
+    let folder = crate::store::folder();
+    let mut blocks = {
         let hot = open(folder.path());
         let blocks = fill(&hot, 0..BLOCKS);
         let pins = PinIndex::new(&hot, Vec::new());
@@ -53,28 +53,46 @@ fn an_export_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
         blocks
     };
     let to = folder.path().join("out");
-    let (mut killed, mut ended, mut wait) = (0, 0, 7);
+    // As long as one takes that is left alone, and a third: so that most are killed, and some are not.
+    let began = Instant::now();
+    child(folder.path()).output().unwrap();
+    check(&to, &blocks);
+    std::fs::remove_dir_all(&to).unwrap();
+    let longest = began.elapsed().as_millis() as u64 * 4 / 3;
+    let (mut killed, mut ended, mut wait) = (0u64, 0u64, 7);
     while killed < kills {
         let mut child = child(folder.path()).spawn().unwrap();
-        wait = (wait * 31 + 17) % 1200;
-        std::thread::sleep(Duration::from_millis(wait));
+        wait = (wait * 31 + 17) % 1009;
+        std::thread::sleep(Duration::from_millis(longest * wait / 1009));
         let alive = child.try_wait().unwrap().is_none();
         child.kill().ok();
         child.wait().unwrap();
         killed += u64::from(alive);
-        if to.join("coldfront-exported.json").exists() && !to.join("coldfront-export.json").exists()
-        {
-            ended += 1;
-            check(&to, &blocks);
+        if alive {
+            let is_begun = to.join("coldfront-export.json").exists();
+            // Of a first export there is no version before the end; a later one begins with its mark.
+            assert!(ended % 3 > 0 || !to.join("version").exists() || is_begun || killed_late(&to));
+            continue;
+        }
+        check(&to, &blocks);
+        ended += 1;
+        if ended % 3 == 0 {
             std::fs::remove_dir_all(&to).unwrap();
         } else {
-            assert!(!to.join("version").exists() || to.join("coldfront-export.json").exists());
+            // The next one adds to the repository.
+            let first = blocks.len();
+            blocks.extend(fill(&open(folder.path()), first..first + ADDED));
         }
     }
     let output = child(folder.path()).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("came to its end"));
     check(&to, &blocks);
     eprintln!("{killed} kills, {} exports came to their end", ended + 1);
+}
+
+/// Killed between the end of its export and its own.
+fn killed_late(to: &Path) -> bool {
+    to.join("coldfront-exported.json").exists()
 }
 
 fn check(to: &Path, blocks: &[coldfront::Block]) {

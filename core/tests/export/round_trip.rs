@@ -94,7 +94,7 @@ fn take_over(kubo: &Kubo, hot: &HotStore, pin_list: &str) -> Carried {
 
 #[test]
 fn kubo_says_of_an_exported_repository_what_it_said_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let Some(kubo) = Kubo::new(folder.path().join("from")) else { return };
     kubo.says(&["init", "--profile=test"]);
     let roots = fill(&kubo, folder.path());

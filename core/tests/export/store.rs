@@ -27,6 +27,14 @@ pub(crate) fn block(n: usize, len: usize) -> Block {
     Block::verified(cid_of(RAW, &data), data.into()).unwrap()
 }
 
+/// A folder for a test: in memory where there is room for files there, since an export waits for the whole file system that
+/// it writes to, and so for whoever else writes there.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    folder.unwrap()
+}
+
 /// Small blocks, and some large ones.
 pub(crate) fn fill(hot: &HotStore, numbers: std::ops::Range<usize>) -> Vec<Block> {
     let blocks: Vec<_> =

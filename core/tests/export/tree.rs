@@ -21,7 +21,7 @@ use crate::store::{CONFIG, blocks_of, carried, expected, file_name, files, fill,
 fn a_tree_of_each_shard_function_is_the_one_that_kubo_wrote() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for name in ["flatfs-tree", "flatfs-prefix-2", "flatfs-suffix-3"] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::store::folder();
         let mut tar = Command::new("tar");
         tar.arg("-xzf").arg(golden.join(format!("{name}.tar.gz"))).arg("-C").arg(folder.path());
         assert!(tar.status().unwrap().success());
@@ -83,7 +83,7 @@ pub(crate) fn base32(text: &str) -> Vec<u8> {
 
 #[test]
 fn the_datastore_holds_pins_with_both_indexes_names_and_the_files_root() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let blocks = fill(&hot, 0..3);
     let pins = PinIndex::new(&hot, Vec::new());
@@ -131,7 +131,7 @@ fn the_datastore_holds_pins_with_both_indexes_names_and_the_files_root() {
 
 #[test]
 fn a_block_that_is_missing_or_bad_is_told_and_stops_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let good = fill(&hot, 0..5);
     let others: Vec<_> = (100..103).map(|n| crate::store::block(n, 50)).collect();
@@ -156,7 +156,7 @@ fn a_block_that_is_missing_or_bad_is_told_and_stops_nothing() {
 
 #[test]
 fn a_second_export_adds_what_came_since_and_takes_over_the_pins() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let first = fill(&hot, 0..50);
     let to = folder.path().join("out");
@@ -189,7 +189,7 @@ fn a_second_export_adds_what_came_since_and_takes_over_the_pins() {
 
 #[test]
 fn what_a_repository_holds_beside_pins_stays_when_it_is_added_to() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let blocks = fill(&hot, 0..3);
     let to = folder.path().join("out");
@@ -230,7 +230,7 @@ fn what_a_repository_holds_beside_pins_stays_when_it_is_added_to() {
 
 #[test]
 fn since_a_number_only_newer_blocks_are_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     fill(&hot, 0..20);
     let since = hot.number(fill(&hot, 20..21)[0].cid()).unwrap();
@@ -244,7 +244,7 @@ fn since_a_number_only_newer_blocks_are_written() {
 
 #[test]
 fn an_export_that_was_stopped_goes_on_where_it_was() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let blocks = fill(&hot, 0..9000);
     let to = folder.path().join("out");
@@ -274,7 +274,7 @@ fn an_export_that_was_stopped_goes_on_where_it_was() {
 /// After a power cut a file may have its length and not its bytes.
 #[test]
 fn what_lies_behind_the_mark_is_not_believed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let first = fill(&hot, 0..5000);
     let to = folder.path().join("out");
@@ -302,7 +302,7 @@ fn what_lies_behind_the_mark_is_not_believed() {
 
 #[test]
 fn a_plan_counts_exactly_and_writes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let all = fill(&hot, 0..100);
     let since = hot.next_number();
@@ -324,7 +324,7 @@ fn a_plan_counts_exactly_and_writes_nothing() {
 
 #[test]
 fn blocks_that_were_missing_are_looked_for_again_by_the_next_export() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let good = fill(&hot, 0..5);
     let late = crate::store::block(100, 50);
@@ -343,7 +343,7 @@ fn blocks_that_were_missing_are_looked_for_again_by_the_next_export() {
 
 #[test]
 fn an_export_that_was_begun_otherwise_or_of_another_store_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     fill(&hot, 0..10);
     let to = folder.path().join("out");
@@ -369,7 +369,7 @@ fn an_export_that_was_begun_otherwise_or_of_another_store_is_refused() {
 
 #[test]
 fn a_folder_with_other_things_in_it_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let to = folder.path().join("out");
     fs::create_dir(&to).unwrap();
@@ -394,7 +394,7 @@ fn child_that_holds_a_repository() {
 
 #[test]
 fn a_repository_on_which_a_kubo_runs_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     fill(&hot, 0..3);
     let to = folder.path().join("out");
@@ -423,7 +423,7 @@ fn a_repository_on_which_a_kubo_runs_is_left_alone() {
 
 #[test]
 fn without_an_identity_nothing_is_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     fill(&hot, 0..3);
     let to = folder.path().join("out");
@@ -438,7 +438,7 @@ fn without_an_identity_nothing_is_written() {
 
 #[test]
 fn one_process_at_a_time_writes_into_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     fill(&hot, 0..3);
     let to = folder.path().join("out");
@@ -454,7 +454,7 @@ fn one_process_at_a_time_writes_into_a_folder() {
 
 #[test]
 fn a_car_of_a_root_is_written_once_and_whole_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::store::folder();
     let hot = open(folder.path());
     let blocks = fill(&hot, 0..2);
     let cars = folder.path().join("cars");
