@@ -104,6 +104,15 @@ impl StoreError {
         )
     }
 
+    /// Nothing can be written since the disk is full; reading goes on. In HTTP: 507.
+    pub fn is_full(&self) -> bool {
+        #[cfg(feature = "hot")]
+        if let StoreError::Hot(error) = self {
+            return error.is_full();
+        }
+        false
+    }
+
     /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block, and
     /// of a hash function that nobody here computes nothing can be said.
     pub(crate) fn is_fault(&self) -> bool {

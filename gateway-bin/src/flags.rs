@@ -28,6 +28,9 @@ the same flags prints what is in force, where each value came from, and the name
 
 COLDFRONT_LOG chooses what is logged to stderr: error, warn, info (default), debug.
 
+With a hot store, garbage is collected at a time of day (COLDFRONT_GC_AT=03:00, in UTC) and when the store takes
+more room than COLDFRONT_GC_HIGH, until COLDFRONT_GC_LOW is left; in the file: at, high and low of [gc].
+
 Nothing listens unless it was given an address. SIGTERM and Ctrl-C stop: nobody new gets in, answers
 under way may finish within the limit drain_time. A second signal ends at once.";
 

@@ -4,10 +4,12 @@
 //! call.
 
 mod bounds;
+mod collecting;
 mod config;
 mod file;
 mod flags;
 mod handles;
+mod janitor;
 mod storage;
 mod units;
 mod where_is;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
+use coldfront::gc::schedule::Schedule;
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::Identity;
 use coldfront_http::rpc::access::Access;
@@ -117,7 +120,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
         )
         .init();
     let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
@@ -128,7 +131,9 @@ fn run(mut config: Config) -> Result<(), Failure> {
     }
     refuse_twice(&options.archives).map_err(usage)?;
     let limits = config.bounds.http.clone();
-    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
+    let schedule = config.collecting.schedule();
+    serve_in_runtime(listeners, options, limits, config.workers(), schedule)
+        .map_err(Failure::Failed)
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -177,6 +182,7 @@ fn serve_in_runtime(
     options: RepoOptions,
     limits: Limits,
     workers: Option<usize>,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
@@ -193,7 +199,7 @@ fn serve_in_runtime(
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
+    let served = runtime.block_on(serve_until_signal(listeners, options, limits, schedule));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
@@ -204,6 +210,7 @@ async fn serve_until_signal(
     listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
@@ -216,6 +223,7 @@ async fn serve_until_signal(
     if let Some(listener) = &rpc_listener {
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
+    let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
     let daemon = Arc::new(Daemon::new(repo.clone(), identity()).stored_in(storage::of(&options)));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
@@ -249,6 +257,9 @@ async fn serve_until_signal(
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watch.abort();
+    if let Some(tending) = tending {
+        tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
+    }
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
 }
