@@ -71,6 +71,24 @@ pub enum StoreError {
     #[cfg(feature = "hot")]
     #[error(transparent)]
     Hot(#[from] crate::store::hot::HotError),
+    /// A stopped repository cannot serve as a tier.
+    #[cfg(feature = "kubo")]
+    #[error("the repository {path} cannot be served")]
+    Repository {
+        /// The repository.
+        path: String,
+        /// What is in the way.
+        source: Box<crate::kubo::RepositoryError>,
+    },
+    /// A store of a stopped repository failed to answer for one block.
+    #[cfg(feature = "kubo")]
+    #[error("a block in {place} cannot be read")]
+    Pairs {
+        /// The repository.
+        place: String,
+        /// What is wrong with its store.
+        source: Box<coldfront_pebble::Error>,
+    },
     /// Reading an open file failed.
     #[error("reading {path} failed; check the disk below it")]
     Io {

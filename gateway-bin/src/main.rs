@@ -23,6 +23,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use coldfront::gc::schedule::Schedule;
+use coldfront::ipns::{LIFETIME, Names};
+use coldfront::keys::{HotKeys, Key, Keyring};
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::Identity;
 use coldfront_http::rpc::access::Access;
@@ -37,6 +39,9 @@ use flags::{Cli, Command, Emit, Flags};
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks at which of our own names have to be signed anew.
+const SIGN_NAMES_EVERY: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Files that nobody read for so long are closed, in seconds: deleted blocks free their space, and an
 /// archive can be unmounted.
@@ -224,7 +229,14 @@ async fn serve_until_signal(
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
     let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
-    let daemon = Arc::new(Daemon::new(repo.clone(), identity()).stored_in(storage::of(&options)));
+    // Without a hot store there is no place for an identity: it is another one at each start.
+    let mut daemon =
+        Daemon::new(repo.clone(), Identity::of(&Key::generate())).stored_in(storage::of(&options));
+    if let Some(names) = names(&repo)? {
+        tokio::spawn(sign_names(names.clone()));
+        daemon = daemon.named_by(names);
+    }
+    let daemon = Arc::new(daemon);
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watch = tokio::spawn(watch(gateway.clone()));
@@ -264,9 +276,35 @@ async fn serve_until_signal(
     Ok(())
 }
 
-/// Who this node says it is.
-fn identity() -> Identity {
-    Identity::of_ed25519(&[7; 32])
+/// The keys and names that the hot store holds; the first of them says who this node is.
+fn names(repo: &Repo) -> anyhow::Result<Option<Names>> {
+    let Some(hot) = repo.hot() else { return Ok(None) };
+    let place = HotKeys::of(hot);
+    let own = place.identity().context("the identity of this node cannot be read")?;
+    let place = Arc::new(place);
+    Ok(Some(Names::new(Keyring::new(own, place.clone()), place)))
+}
+
+/// Signs own names anew when half of their time is over.
+async fn sign_names(names: Names) {
+    let mut every = tokio::time::interval(SIGN_NAMES_EVERY);
+    loop {
+        every.tick().await;
+        let names = names.clone();
+        let signing = tokio::task::spawn_blocking(move || names.sign_due(LIFETIME / 2));
+        match signing.await {
+            Ok(Ok(signed)) => {
+                for (name, error) in &signed.failed {
+                    tracing::warn!(%name, "a name of this node ends soon and could not be signed anew: {error}");
+                }
+                if !signed.done.is_empty() {
+                    tracing::info!(names = signed.done.len(), "signed own names anew");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!("own names could not be looked through: {error}"),
+            Err(_) => return,
+        }
+    }
 }
 
 async fn listen_at(address: Option<std::net::SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
