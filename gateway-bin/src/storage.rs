@@ -13,7 +13,8 @@ use coldfront_http::rpc::Storage;
 pub(crate) fn of(options: &RepoOptions) -> Storage {
     let hot = options.hot.as_ref().map(|hot| hot.path.clone());
     let first = options.archives.first().map(|archive| archive.path.clone());
-    let path = hot.clone().or(first).map(|path| path.display().to_string()).unwrap_or_default();
+    let path = hot.clone().or(first).and_then(|path| std::path::absolute(path).ok());
+    let path = path.map(|path| path.display().to_string()).unwrap_or_default();
     let archives = options.archives.iter().map(bytes_of);
     let known: Option<Vec<u64>> = archives.collect();
     if known.is_none() {

@@ -132,6 +132,8 @@ impl Daemon {
     /// The same node with keys and names, and the identity that goes with them.
     pub fn named_by(mut self, names: Names) -> Daemon {
         self.identity = Identity::of(names.keys().own());
+        // A configuration that holds nothing else takes it over.
+        let _ = self.settings.set("Identity.PeerID", self.identity.peer_id.clone().into());
         self.names = Some(names);
         self
     }
@@ -215,7 +217,12 @@ impl Daemon {
     }
 
     /// A text as a path, as Kubo's commands read it (kubo `core/commands/cmdutils`, `PathOrCidPath`).
+    /// A name of IPNS is followed, as far as it is known here.
     pub(crate) fn path(&self, text: &str) -> Result<ContentPath, Failed> {
+        if text.starts_with("/ipns/") {
+            let path = self.names()?.resolve(text, true)?;
+            return path.parse().map_err(|_| Failed::new(no_path(&path)));
+        }
         text.parse().map_err(|_| Failed::new(no_path(text)))
     }
 }

@@ -186,6 +186,9 @@ fn update(call: &mut Call) -> Result<(), Failed> {
     pins.update(&from, &to, unpin).map_err(|error| match error {
         PinError::NotPinned(_) => Failed::new("'from' cid was not recursively pinned already"),
         PinError::AlreadyPinned(_) => Failed::new("'to' cid was already recursively pinned"),
+        PinError::Read(ReadError::Missing(cid)) => {
+            Failed::not_found(&cid).within(&format!("get {cid}"))
+        }
         error => error.into(),
     })?;
     call.pinned(&[to], claim)?;

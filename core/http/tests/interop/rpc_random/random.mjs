@@ -56,7 +56,11 @@ const kinds = [
   [3, () => ({ path: `files/write?arg=${e(mfsPath())}&create=true&parents=${one(['true', 'false'])}&truncate=${one(['true', 'false'])}`, files: [['x', `text ${below(9)}`]] })],
   [3, () => ({ path: `files/cp?arg=/ipfs/${one(cids)}&arg=${e(mfsPath())}` })],
   [2, () => ({ path: `files/cp?arg=${e(mfsPath())}&arg=${e(mfsPath())}` })],
-  [2, () => ({ path: `files/mv?arg=${e(mfsPath())}&arg=${e(mfsPath())}` })],
+  [2, () => {
+    const [from, to] = [mfsPath(), mfsPath()]
+    // A directory that is moved into itself is gone in Kubo; here it is refused.
+    return { path: `${from}/`.startsWith(`${to}/`) || `${to}/`.startsWith(`${from}/`) ? `files/stat?arg=${e(from)}` : `files/mv?arg=${e(from)}&arg=${e(to)}` }
+  }],
   [2, () => ({ path: `files/rm?arg=${e(mfsPath())}&recursive=${one(['true', 'false'])}`, loose: true })],
   [3, () => ({ path: `files/stat?arg=${e(mfsPath())}` })],
   [2, () => ({ path: `files/ls?arg=${e(mfsPath())}&long=true` })],
@@ -86,7 +90,8 @@ for (let at = 0; at < Number(calls) && wrong < 5; at++) {
   }
   const [a, b] = [await call(ours, made), await call(kubo, made)]
   log.push(made.path)
-  note(b.text)
+  // What a collection names may be states of the files that only Kubo stored.
+  if (!made.mute) note(b.text)
   if (made.mute ? a.status !== b.status : normal(a, made.loose) !== normal(b, made.loose)) {
     wrong++
     console.log(`call ${at}: ${made.path}\n  ours: ${a.status} ${a.text.slice(0, 300)}\n  kubo: ${b.status} ${b.text.slice(0, 300)}`)
