@@ -300,6 +300,7 @@ mod tests {
             idle_time: time,
             stall_time: time,
             drain_time: time,
+            rpc: Limits::default().rpc,
         };
         assert_eq!(
             bounds,

@@ -13,8 +13,10 @@ use coldfront::store::hot::HotOptions;
 use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
 use crate::bounds::{BOUNDS, Bound, Bounds};
+use crate::collecting::Collecting;
 use crate::file::File;
 use crate::flags::Flags;
+use crate::units;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,7 @@ pub(crate) struct Config {
     verify: Setting<Verify>,
     /// `None`: one a processor.
     workers: Setting<Option<usize>>,
+    pub(crate) collecting: Collecting,
     pub(crate) bounds: Bounds,
     /// Of each of [`BOUNDS`].
     bound_origins: Vec<Origin>,
@@ -129,6 +132,11 @@ impl Config {
         let rpc = read(flag("--rpc", &flags.rpc), "COLDFRONT_RPC", "rpc")?;
         let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
         let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
+        let gc = |key: &str| {
+            let variable = format!("COLDFRONT_GC_{}", key.to_ascii_uppercase());
+            sources.first(None, &variable, &format!("gc.{key}"))
+        };
+        let collecting = Collecting::new([gc("at")?, gc("high")?, gc("low")?])?;
         let (bounds, bound_origins) = bounds(flags, &sources)?;
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
@@ -137,6 +145,7 @@ impl Config {
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
             workers: or_default(workers, "workers", None, worker_count)?,
+            collecting,
             bounds,
             bound_origins,
         })
@@ -229,6 +238,7 @@ impl Config {
             );
             line(&mut out, "mixed", &mixed.value.to_string(), &mixed.origin);
         }
+        self.collecting_to_toml(&mut out);
         out.push_str("\n[limits]\n");
         for (bound, origin) in BOUNDS.iter().zip(&self.bound_origins) {
             line(&mut out, bound.name, &bound.show(&self.bounds), origin);
@@ -237,8 +247,29 @@ impl Config {
     }
 }
 
+impl Config {
+    fn collecting_to_toml(&self, out: &mut String) {
+        let Collecting { at, high, low } = &self.collecting;
+        out.push_str("\n[gc]\n");
+        match at {
+            Some(at) => line(out, "at", &quoted(&at.value.to_string()), &at.origin),
+            None => {
+                out.push_str("# at = \"03:00\" # not set, in UTC: not collected by the clock\n")
+            }
+        }
+        for (name, mark) in [("high", high), ("low", low)] {
+            if let Some(Setting { value, origin }) = mark {
+                line(out, name, &quoted(&units::show_size(*value)), origin);
+            }
+        }
+        if high.is_none() {
+            out.push_str("# high = \"500GiB\" # not set: not collected for the store's size\n");
+        }
+    }
+}
+
 /// A setting from text; the error says where the text came from.
-fn setting<T>(
+pub(crate) fn setting<T>(
     given: Given,
     name: &str,
     read: impl Fn(&str) -> Result<T, String>,
@@ -348,7 +379,7 @@ fn bounds(flags: &Flags, sources: &Sources<'_>) -> Result<(Bounds, Vec<Origin>),
 }
 
 /// `8080`, `:8080` and `localhost:8080` are loopback; any other address must be spelled out.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let loopback = |port: &str| {
         port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     };

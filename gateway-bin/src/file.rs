@@ -11,10 +11,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::bounds::{Bound, nearest};
+use crate::collecting;
 use crate::config::{Given, Origin, Setting};
 
 /// The keys outside of tables.
-const KEYS: [&str; 7] = ["archive", "gateway", "hot", "limits", "rpc", "verify", "workers"];
+const KEYS: [&str; 8] = ["archive", "gateway", "gc", "hot", "limits", "rpc", "verify", "workers"];
 const ARCHIVE_KEYS: [&str; 2] = ["mixed", "path"];
 
 /// What a file says.
@@ -54,6 +55,7 @@ impl File {
             match key.get_ref().as_ref() {
                 "archive" => file.archives(&source, value)?,
                 "limits" => file.limits(&source, value)?,
+                "gc" => file.collecting(&source, value)?,
                 name if KEYS.contains(&name) => {
                     file.values.insert(name.to_owned(), source.given(name, value)?);
                 }
@@ -70,6 +72,21 @@ impl File {
             Bound::named(name)
                 .map_err(|sentence| format!("{}: {sentence}", source.line(key.span())))?;
             self.values.insert(format!("limits.{name}"), source.given(name, value)?);
+        }
+        Ok(())
+    }
+
+    fn collecting(
+        &mut self,
+        source: &Source<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), String> {
+        for (key, value) in source.table("gc", "[gc]", value)?.iter() {
+            let name = key.get_ref().as_ref();
+            if !collecting::KEYS.contains(&name) {
+                return Err(source.unknown("setting of [gc]", name, &collecting::KEYS, key.span()));
+            }
+            self.values.insert(format!("gc.{name}"), source.given(name, value)?);
         }
         Ok(())
     }

@@ -4,11 +4,15 @@
 //! call.
 
 mod bounds;
+mod collecting;
 mod config;
 mod file;
 mod flags;
 mod handles;
+mod janitor;
+mod storage;
 mod units;
+mod where_is;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
+use coldfront::gc::schedule::Schedule;
 use coldfront::ipns::{LIFETIME, Names};
 use coldfront::keys::{HotKeys, Key, Keyring};
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => read(&flags).and_then(run),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
+        Command::Where(flags) => where_is(&flags),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     let (error, code) = match done {
@@ -94,6 +100,17 @@ fn emit(config: &Config) -> Result<(), Failure> {
     print(&config.to_toml().map_err(usage)?)
 }
 
+/// Where a block lies, asked of a running server.
+fn where_is(flags: &flags::Where) -> Result<(), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let server = flags.rpc.clone().or_else(|| environment("COLDFRONT_RPC"));
+    let server = config::address(server.as_deref().unwrap_or("5001"));
+    let server = server.map_err(|expected| usage(format!("--rpc: {expected}")))?;
+    let token = environment("COLDFRONT_TOKEN");
+    let asked = where_is::ask(server, token.as_deref(), &flags.path, flags.json);
+    print(&asked.map_err(Failure::Failed)?)
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
     printed.map_err(Failure::Failed)
@@ -108,7 +125,7 @@ fn run(mut config: Config) -> Result<(), Failure> {
         )
         .init();
     let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
@@ -119,7 +136,9 @@ fn run(mut config: Config) -> Result<(), Failure> {
     }
     refuse_twice(&options.archives).map_err(usage)?;
     let limits = config.bounds.http.clone();
-    serve_in_runtime(listeners, options, limits, config.workers()).map_err(Failure::Failed)
+    let schedule = config.collecting.schedule();
+    serve_in_runtime(listeners, options, limits, config.workers(), schedule)
+        .map_err(Failure::Failed)
 }
 
 /// Tells a path that leads nowhere from one that is no archive.
@@ -168,6 +187,7 @@ fn serve_in_runtime(
     options: RepoOptions,
     limits: Limits,
     workers: Option<usize>,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     use tokio::runtime::Builder;
     // One thread needs none of what several need to share their work.
@@ -184,7 +204,7 @@ fn serve_in_runtime(
         .enable_all()
         .build()
         .context("the threads of the runtime could not be started")?;
-    let served = runtime.block_on(serve_until_signal(listeners, options, limits));
+    let served = runtime.block_on(serve_until_signal(listeners, options, limits, schedule));
     // A hot store is closed when the last reader of it is gone; but a read that a dead disk never answers must not
     // keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
@@ -195,6 +215,7 @@ async fn serve_until_signal(
     listeners: Listeners,
     options: RepoOptions,
     limits: Limits,
+    schedule: Schedule,
 ) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
@@ -207,8 +228,10 @@ async fn serve_until_signal(
     if let Some(listener) = &rpc_listener {
         eprintln!("rpc: http://{}/api/v0", listener.local_addr()?);
     }
+    let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
     // Without a hot store there is no place for an identity: it is another one at each start.
-    let mut daemon = Daemon::new(repo.clone(), Identity::of(&Key::generate()));
+    let mut daemon =
+        Daemon::new(repo.clone(), Identity::of(&Key::generate())).stored_in(storage::of(&options));
     if let Some(names) = names(&repo)? {
         tokio::spawn(sign_names(names.clone()));
         daemon = daemon.named_by(names);
@@ -246,6 +269,9 @@ async fn serve_until_signal(
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watch.abort();
+    if let Some(tending) = tending {
+        tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
+    }
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
 }

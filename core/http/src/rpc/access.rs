@@ -97,7 +97,6 @@ impl Access {
     }
 
     /// Lets a request in, or says what it gets instead.
-    #[expect(clippy::result_large_err, reason = "a refusal is an answer, made once a request")]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<Admitted, Response<Body>> {
         match *request.method() {
             Method::POST => {}
@@ -118,7 +117,6 @@ impl Access {
     /// Web pages of strangers are kept out: by `Origin` and `Referer`, and browsers that give neither altogether. The
     /// browser sets these, and no page can forge them; so a page that reaches us under a name of its own that
     /// leads to this machine (DNS rebinding) gives that name here.
-    #[expect(clippy::result_large_err, reason = "see admit")]
     fn check_page(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Response<Body>> {
         let forbidden = || plain(StatusCode::FORBIDDEN, "403 - Forbidden\n");
         let origin = once(headers, &header::ORIGIN).map_err(|()| forbidden())?;
@@ -157,7 +155,6 @@ impl Access {
         port == Some(self.port) && OWN_NAMES.contains(&name)
     }
 
-    #[expect(clippy::result_large_err, reason = "see admit")]
     fn check_token(
         &self,
         headers: &HeaderMap,
@@ -178,7 +175,6 @@ impl Access {
         }
     }
 
-    #[expect(clippy::result_large_err, reason = "see admit")]
     fn check_listener(&self, command: Option<&Command>) -> Result<(), Response<Body>> {
         match (&self.commands, command) {
             (Some(served), Some(command)) if !served.allows(command) => Err(plain(
@@ -269,7 +265,6 @@ fn are_headers_allowed(asked: &HeaderValue) -> bool {
 }
 
 /// Kubo's own programs of another version are told so.
-#[expect(clippy::result_large_err, reason = "see admit")]
 fn check_version(headers: &HeaderMap) -> Result<(), Response<Body>> {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.unwrap_or_default();

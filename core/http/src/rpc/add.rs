@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use coldfront::mfs::CpOptions;
 use coldfront::pin::{MAX_NAME_LEN, NewPin};
 use coldfront::unixfs::import::options::MAX_INLINE;
 use coldfront::unixfs::import::{
@@ -38,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         Opt::flag(&["empty-dirs", "E"], "Keep directories without entries").or("true"),
         Opt::flag(&["quiet", "q"], "Used by clients"),
         Opt::flag(&["quieter", "Q"], "Used by clients"),
-        Opt::flag(&["silent"], "Report roots alone"),
+        Opt::flag(&["silent"], "Report directories and roots alone"),
         Opt::flag(&["progress", "p"], "Report bytes as they are taken in"),
         Opt::flag(&["only-hash", "n"], "Make CIDs and store nothing"),
         Opt::flag(&["wrap-with-directory", "w"], "Put everything into one directory"),
@@ -273,6 +274,7 @@ fn add(call: &mut Call) -> Result<(), Failed> {
         held: None,
         roots: Vec::new(),
         added: 0,
+        copied: false,
     };
     adding.all()
 }
@@ -289,6 +291,8 @@ struct Adding<'c> {
     /// Roots that are still to be pinned, with their names.
     roots: Vec<(Cid, String)>,
     added: u64,
+    /// A root is in the mutable file system by now.
+    copied: bool,
 }
 
 /// The first name of a path, and what is below it.
@@ -314,7 +318,7 @@ impl Adding<'_> {
         let mut tree = Tree::new();
         tree.directory(b"", &self.plan.meta)?;
         while let Some(part) = self.parts.next_part()? {
-            self.into_tree(&mut tree, &part, &part.path.clone(), &part)?;
+            self.put_in_tree(&mut tree, &part, &part.path.clone(), &part)?;
         }
         let event = Part { path: String::new(), kind: PartKind::Directory, meta: Metadata::NONE };
         self.finish_tree(tree, &event)
@@ -341,7 +345,7 @@ impl Adding<'_> {
             next = if explicit { self.parts.next_part()? } else { Some(part) };
             while let Some(inner) = next.take_if(|inner| is_below(&inner.path, &event.path)) {
                 let below = split(&inner.path).1.to_owned();
-                self.into_tree(&mut tree, &inner, &below, &event)?;
+                self.put_in_tree(&mut tree, &inner, &below, &event)?;
                 next = self.parts.next_part()?;
             }
             self.finish_tree(tree, &event)?;
@@ -361,7 +365,7 @@ impl Adding<'_> {
     }
 
     /// An entry of a directory, which lies at `path` in it. `top` is the part whose metadata events show.
-    fn into_tree(
+    fn put_in_tree(
         &mut self,
         tree: &mut Tree,
         part: &Part,
@@ -428,11 +432,11 @@ impl Adding<'_> {
     }
 
     fn finish_tree(&mut self, tree: Tree, top: &Part) -> Result<(), Failed> {
-        let (cids, silent) = (self.plan.cids, self.plan.silent);
+        let cids = self.plan.cids;
         let mut failed = Ok(());
         let (held, call) = (&mut self.held, &mut *self.call);
         let root = tree.finish(&mut self.importer, &mut |path, made| {
-            if (silent && !path.is_empty()) || failed.is_err() {
+            if failed.is_err() {
                 return;
             }
             let below = String::from_utf8_lossy(path);
@@ -462,7 +466,8 @@ impl Adding<'_> {
         self.added += 1;
         self.roots.push((cid, name.to_owned()));
         // One at a time where each is to appear in MFS before the next.
-        if self.roots.len() >= ROOTS_AT_A_TIME { self.settle() } else { Ok(()) }
+        let one_by_one = self.plan.to_files.is_some();
+        if one_by_one || self.roots.len() >= ROOTS_AT_A_TIME { self.settle() } else { Ok(()) }
     }
 
     /// Makes what came so far durable, and pins it.
@@ -484,8 +489,50 @@ impl Adding<'_> {
             roots.iter().for_each(|(cid, _)| self.call.changed(cid));
         }
         if let Some(to) = self.plan.to_files.clone() {
-            return Err(Failed::new(format!("to-files: {to}: MFS is not served here yet")));
+            // It is durable and pinned, whatever becomes of its place among the files.
+            self.emit_held()?;
+            for (cid, name) in &roots {
+                let put = self.show_in_files(&to, cid, name);
+                put.map_err(|failed| failed.within("to-files"))?;
+            }
         }
+        Ok(())
+    }
+
+    /// Lets a root appear in the mutable file system.
+    fn show_in_files(&mut self, to: &str, cid: &Cid, name: &str) -> Result<(), Failed> {
+        if name.is_empty() {
+            return Err(Failed::new("cannot add unnamed files to MFS"));
+        }
+        let files = self.call.daemon.files()?;
+        let to = if to.is_empty() { "/" } else { to };
+        let mut at = coldfront::mfs::cleaned(to)?;
+        if to.ends_with('/') {
+            let found = files.stat_here(&at).map_err(|error| {
+                Failed::new(format!("MFS destination directory {to:?} does not exist: {error}"))
+            })?;
+            if found.kind != coldfront::mfs::Kind::Directory {
+                return Err(Failed::new(format!("MFS destination {to:?} is not a directory")));
+            }
+            at =
+                format!("{}/{}", at.trim_end_matches('/'), name.rsplit('/').next().unwrap_or(name));
+        } else if self.copied {
+            return Err(Failed::new(format!(
+                "MFS destination is a file: only one entry can be copied to {to:?}"
+            )));
+        }
+        let above = at.rsplit_once('/').map_or("/", |(above, _)| above);
+        let above = if above.is_empty() { "/" } else { above };
+        files.stat_here(above).map_err(|error| {
+            Failed::new(format!("MFS destination parent {at:?} {above:?} does not exist: {error}"))
+        })?;
+        files.cp(&format!("/ipfs/{cid}"), &at, &CpOptions::default()).map_err(|error| {
+            let why = Failed::from(error).message;
+            let step = format!("cp: cannot put node in path {at}: ");
+            let why = why.strip_prefix(&step).unwrap_or(&why);
+            Failed::new(format!("cannot put node in path {at:?}: {why}"))
+        })?;
+        self.copied = true;
         Ok(())
     }
 

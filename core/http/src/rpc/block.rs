@@ -73,14 +73,14 @@ struct BlockStat {
 }
 
 fn get(call: &mut Call) -> Result<(), Failed> {
-    let cid = call.resolve_cid(&call.arg(0).to_owned())?;
+    let cid = call.resolve_cid(call.arg(0))?;
     let block = call.repo().block(&cid)?.ok_or_else(|| Failed::not_found(&cid))?;
     call.begin_bytes("application/vnd.ipld.raw", None)?;
     call.bytes(block.into_data())
 }
 
 fn stat(call: &mut Call) -> Result<(), Failed> {
-    let cid = call.resolve_cid(&call.arg(0).to_owned())?;
+    let cid = call.resolve_cid(call.arg(0))?;
     let size = call.repo().size(&cid)?.ok_or_else(|| Failed::not_found(&cid))?;
     let key = call.cids()?.show(&cid);
     call.once(&BlockStat { key, size })
@@ -181,7 +181,7 @@ pub(crate) fn codec(name: &str) -> Result<u64, Failed> {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => name.parse().ok(),
     };
-    named.or_else(number).ok_or_else(|| Failed::new(format!("unrecognized codec: {name}")))
+    named.or_else(number).ok_or_else(|| Failed::new(format!("unknown multicodec: {name:?}")))
 }
 
 fn put(call: &mut Call) -> Result<(), Failed> {

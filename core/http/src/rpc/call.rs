@@ -23,6 +23,7 @@ use super::response::{Cancel, Event, Form};
 use super::table::Command;
 use super::tokens::{MAX_OWN_PINS, OwnPins, Pace, Token};
 use super::upload::Upload;
+use crate::body::Part;
 
 /// Values that wait because the client is slow, in bytes: then the command waits.
 const MAX_WAITING: usize = 16 * 1024;
@@ -216,7 +217,12 @@ impl Call {
 
     /// Ends the answer with these files, which are read as the client takes them.
     pub(crate) fn files_to_client(&mut self, files: Vec<FileReader>) -> Result<(), Failed> {
-        self.out.send(Event::Files(files))
+        self.parts_to_client(files.into_iter().map(Part::File).collect())
+    }
+
+    /// The same with bytes among them.
+    pub(crate) fn parts_to_client(&mut self, parts: Vec<Part>) -> Result<(), Failed> {
+        self.out.send(Event::Files(parts))
     }
 
     /// Fails when nobody waits any more, or the time that was given is over: to be asked now and then by work that emits nothing.
@@ -259,12 +265,6 @@ impl Emitter {
             Some(deadline) if Instant::now() >= deadline => Err(Failed::deadline()),
             _ => Ok(()),
         }
-    }
-
-    /// Something that says whether work should stop, for those who do not hold the call.
-    pub(crate) fn watch(&self) -> impl Fn() -> bool + use<> {
-        let (cancel, deadline) = (self.cancel.clone(), self.deadline);
-        move || cancel.is_cancelled() || deadline.is_some_and(|at| Instant::now() >= at)
     }
 
     fn send(&self, event: Event) -> Result<(), Failed> {

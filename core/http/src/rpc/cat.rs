@@ -5,6 +5,7 @@ use coldfront::unixfs::Node;
 use super::call::Call;
 use super::error::Failed;
 use super::table::{Arg, Class, Command, Kind, Opt};
+use crate::body::Part;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     args: &[Arg::text("ipfs-path", "The files, one behind the other").many().stdin()],
@@ -28,7 +29,7 @@ fn cat(call: &mut Call) -> Result<(), Failed> {
     let mut skip = not_below_zero("offset")?.unwrap_or(0);
     let max = not_below_zero("length")?;
     let mut left = max.unwrap_or(u64::MAX);
-    let mut readers = Vec::new();
+    let mut parts = Vec::new();
     let mut length = 0;
     for path in call.args.clone() {
         if left == 0 {
@@ -37,6 +38,8 @@ fn cat(call: &mut Call) -> Result<(), Failed> {
         let node = call.resolve(&path)?.node;
         let size = match &*node {
             Node::File(file) => file.size(),
+            // It is not followed.
+            Node::Symlink(link) => link.target().len() as u64,
             node if node.is_directory() => return Err(Failed::new("this dag node is a directory")),
             _ => return Err(Failed::new("this dag node is not a regular file")),
         };
@@ -45,8 +48,12 @@ fn cat(call: &mut Call) -> Result<(), Failed> {
         let end = size.min(start.saturating_add(left));
         left -= end - start;
         length += end - start;
-        readers.push(call.repo().read(&node, start..end));
+        parts.push(match &*node {
+            // Both ends are within the target, which is in memory.
+            Node::Symlink(link) => Part::Bytes(link.target().slice(start as usize..end as usize)),
+            _ => Part::File(call.repo().read(&node, start..end)),
+        });
     }
     call.begin_bytes("text/plain", Some(length))?;
-    call.files_to_client(readers)
+    call.parts_to_client(parts)
 }

@@ -106,11 +106,14 @@ impl Daemon {
     pub fn new(repo: Repo, identity: Identity) -> Daemon {
         let (ending, _) = watch::channel(false);
         let began = SystemTime::now();
+        // What scripts look up first.
+        let settings = serde_json::json!({"Identity": {"PeerID": identity.peer_id}});
+        let settings = Settings::new(settings, None);
         Daemon {
             repo,
             identity,
             storage: Storage::default(),
-            settings: Settings::default(),
+            settings,
             calls: Calls::default(),
             addresses: Vec::new(),
             began,

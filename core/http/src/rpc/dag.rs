@@ -148,7 +148,7 @@ fn put(call: &mut Call) -> Result<(), Failed> {
 
 fn get(call: &mut Call) -> Result<(), Failed> {
     let output = codec(call.options.text("output-codec").unwrap_or("dag-json"))?;
-    let path = call.path(&call.arg(0).to_owned())?;
+    let path = call.path(call.arg(0))?;
     let end = dag_path::resolve(call.repo(), &path)?;
     let block = call.repo().block(&end.cid)?.ok_or_else(|| Failed::not_found(&end.cid))?;
     let bytes = if end.rest.is_empty()
@@ -177,7 +177,7 @@ struct ResolvedTo {
 }
 
 fn resolve(call: &mut Call) -> Result<(), Failed> {
-    let path = call.path(&call.arg(0).to_owned())?;
+    let path = call.path(call.arg(0))?;
     let end = dag_path::resolve(call.repo(), &path)?;
     call.once(&ResolvedTo { cid: LinkValue::of(&end.cid), rem_path: end.rest.join("/") })
 }
@@ -329,7 +329,7 @@ impl Write for ToClient<'_> {
 }
 
 fn export(call: &mut Call) -> Result<(), Failed> {
-    let root = call.resolve_cid(&call.arg(0).to_owned())?;
+    let root = call.resolve_cid(call.arg(0))?;
     let repo = call.repo().clone();
     // What is missing at the root is an answer with a status.
     if repo.size(&root)?.is_none() && root.hash().code() != IDENTITY {

@@ -60,12 +60,11 @@ pub(crate) fn resolve(repo: &Repo, path: &ContentPath) -> Result<DagEnd, Failed>
     Err(Failed::new(format!("{path}: more than {MAX_HOPS} links on the way")))
 }
 
+/// A block on the way, and the names that are left.
+type Onward = (Cid, Vec<Vec<u8>>);
+
 /// Names through directories; `None` where there is nothing to follow, because the path goes into a dag-pb node itself.
-fn through_directories(
-    repo: &Repo,
-    cid: Cid,
-    names: &[Vec<u8>],
-) -> Result<Option<(Cid, Vec<Vec<u8>>)>, Failed> {
+fn through_directories(repo: &Repo, cid: Cid, names: &[Vec<u8>]) -> Result<Option<Onward>, Failed> {
     let mut path = ContentPath::new(cid);
     for (at, name) in names.iter().enumerate() {
         path = path.join(name);
@@ -90,11 +89,7 @@ fn through_directories(
 }
 
 /// Names through a node to the first link; `None` where all of them lead to a value in it.
-fn through(
-    node: &Ipld,
-    names: &[Vec<u8>],
-    cid: &Cid,
-) -> Result<Option<(Cid, Vec<Vec<u8>>)>, Failed> {
+fn through(node: &Ipld, names: &[Vec<u8>], cid: &Cid) -> Result<Option<Onward>, Failed> {
     let mut at = node;
     for (place, name) in names.iter().enumerate() {
         let name = String::from_utf8_lossy(name);

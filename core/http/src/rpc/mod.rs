@@ -26,8 +26,11 @@ mod daemon;
 mod dag;
 mod dag_path;
 mod diag;
+pub mod docs;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod get;
 mod id;
 mod ipld;
@@ -68,7 +71,7 @@ pub use daemon::{Daemon, FreeSpace, Identity, Storage};
 pub(crate) use response::Emitted;
 pub use settings::{Save, Settings};
 
-use crate::body::{Body, FileBody, Part};
+use crate::body::{Body, FileBody};
 use crate::bridge::Bridge;
 use crate::buffers::Buffers;
 use crate::limits::{Limits, RpcLimits};
@@ -204,8 +207,7 @@ impl Rpc {
             drained,
             deadline: deadline.map(Instant::from_std),
             into_file: Box::new(move |files| {
-                let parts = files.into_iter().map(Part::File);
-                Body::file(FileBody::new(stream.clone(), buffers.clone(), ahead, parts))
+                Body::file(FileBody::new(stream.clone(), buffers.clone(), ahead, files))
             }),
             cancel: CancelOnDrop(cancel),
             kept: vec![Box::new(job), Box::new(record)],
@@ -229,7 +231,7 @@ impl Rpc {
                 let share = u32::try_from(share).unwrap_or(u32::MAX);
                 let share = self.bodies.clone().try_acquire_many_owned(share);
                 let share = share.map_err(|_| busy("all memory for uploads is taken"))?;
-                Some(Room { share, small, large: self.large_bodies.clone() })
+                Some(Room { _share: share, small, large: self.large_bodies.clone() })
             }
             _ => None,
         };

@@ -76,12 +76,6 @@ pub(crate) fn boundary(content_type: &str) -> Option<String> {
     (!boundary.is_empty() && boundary.len() <= MAX_BOUNDARY).then_some(boundary)
 }
 
-/// Whether a `Content-Type` says form data, with a boundary or without.
-pub(crate) fn is_form(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("multipart/form-data")
-}
-
 fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("multipart: {what}"))
 }

@@ -109,6 +109,8 @@ fn add(call: &mut Call) -> Result<(), Failed> {
     let mut done = 0;
     let mut pinned = Vec::new();
     for path in call.args.clone() {
+        // What is no path at all is told without the word in front.
+        call.path(&path)?;
         let cid = call.resolve_cid(&path).map_err(|failed| failed.within("pin"))?;
         let mode = if recursive { PinMode::Recursive } else { PinMode::Direct };
         let pin = NewPin { cid, mode, name: name.clone() };
@@ -174,8 +176,8 @@ fn update(call: &mut Call) -> Result<(), Failed> {
     let daemon = call.daemon.clone();
     let pins = daemon.pins()?;
     let cids = call.cids()?;
-    let from = call.resolve_cid(&call.arg(0).to_owned())?;
-    let to = call.resolve_cid(&call.arg(1).to_owned())?;
+    let from = call.resolve_cid(call.arg(0))?;
+    let to = call.resolve_cid(call.arg(1))?;
     let unpin = call.options.flag("unpin");
     if unpin {
         call.may_unpin(&from)?;

@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coldfront::FileReader;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as _, Frame};
 use tokio::sync::mpsc;
@@ -23,7 +22,7 @@ use super::json;
 use super::table::Late;
 use super::tokens::Pace;
 use super::upload::Drained;
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyError, Part};
 
 /// Events between a command and its client: with values of some 100 bytes or pieces of 64 KiB, 1 MiB at most.
 pub(crate) const EVENTS: usize = 16;
@@ -57,7 +56,7 @@ pub(crate) enum Event {
     Begin(Form),
     Data(Bytes),
     /// The rest of the answer.
-    Files(Vec<FileReader>),
+    Files(Vec<Part>),
     End(Result<(), Failed>),
 }
 
@@ -97,7 +96,7 @@ pub(crate) struct Emitted {
     state: State,
     drained: Option<Drained>,
     deadline: Option<Pin<Box<Sleep>>>,
-    into_file: Box<dyn Fn(Vec<FileReader>) -> Body + Send>,
+    into_file: Box<dyn Fn(Vec<Part>) -> Body + Send>,
     cancel: CancelOnDrop,
     _kept: Vec<Kept>,
 }
@@ -126,7 +125,7 @@ pub(crate) struct Answering {
     pub(crate) drained: Option<Drained>,
     pub(crate) deadline: Option<Instant>,
     /// Makes a body of the files that an answer ends with.
-    pub(crate) into_file: Box<dyn Fn(Vec<FileReader>) -> Body + Send>,
+    pub(crate) into_file: Box<dyn Fn(Vec<Part>) -> Body + Send>,
     pub(crate) cancel: CancelOnDrop,
     pub(crate) kept: Vec<Kept>,
 }

@@ -171,6 +171,6 @@ mod tests {
             .unwrap();
         child.stdin.take().unwrap().write_all(&bytes).unwrap();
         let listed = child.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8(listed.stdout).unwrap(), format!("d/\n{long}\nd/link\n"));
+        assert_eq!(String::from_utf8(listed.stdout).unwrap(), format!("d\n{long}\nd/link\n"));
     }
 }

@@ -39,7 +39,7 @@ enum At {
 
 /// Follows the framing of requests.
 #[derive(Debug)]
-struct Framing {
+pub(super) struct Framing {
     at: At,
     /// The line at hand, cut to what is looked at.
     line: Vec<u8>,
@@ -49,13 +49,13 @@ struct Framing {
 }
 
 impl Framing {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Framing { at: At::FirstLine, line: Vec::new(), line_len: 0, length: None, chunked: false }
     }
 
     /// Takes in bytes. Gives the offset behind the first line of a request where one ends in them; what follows it
     /// has not been taken in then.
-    fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             match self.at {

@@ -38,7 +38,7 @@ pub(crate) type Drained = oneshot::Receiver<()>;
 #[derive(Debug)]
 pub(crate) struct Room {
     /// Its share from the start.
-    pub(crate) share: OwnedSemaphorePermit,
+    pub(crate) _share: OwnedSemaphorePermit,
     /// Bytes that go by before it counts as large.
     pub(crate) small: u64,
     /// Places for large bodies: beyond so many, they wait.

@@ -64,7 +64,7 @@ struct PerTier {
 }
 
 fn where_is(call: &mut Call) -> Result<(), Failed> {
-    let cid = call.resolve_cid(&call.arg(0).to_owned())?;
+    let cid = call.resolve_cid(call.arg(0))?;
     let cids = call.cids()?;
     let daemon = call.daemon.clone();
     let tiers: Vec<Tier> = daemon

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use coldfront::store::hot::HotOptions;
 use coldfront::{Repo, RepoOptions};
+use coldfront_http::rpc::access::Access;
 use coldfront_http::rpc::{Daemon, Identity};
-use coldfront_http::{Limits, Rpc, serve_rpc};
+use coldfront_http::{Limits, Rpc, RpcListener, serve_rpc};
 use tokio::sync::oneshot;
 
 /// Longer than any answer takes on a busy machine.
@@ -72,6 +73,7 @@ pub fn start(repo: Repo, limits: Limits, change: impl FnOnce(Rpc) -> Rpc) -> Ser
                     () = ended.ended() => {}
                 }
             };
+            let listener = RpcListener { listener, access: Access::new(), tls: None };
             serve_rpc(listener, served, stop).await.unwrap();
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
