@@ -255,3 +255,52 @@ fn reading_behind_the_end_and_reading_a_directory_are_refused_in_kubos_words() {
     assert_eq!(refused("/nope", 0), "/nope: file does not exist");
     assert_eq!(bytes(world.mfs.read("/d/f", 3, None).unwrap()), b"");
 }
+
+#[test]
+fn collections_beside_writers_take_nothing_that_is_in_the_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mfs, _, repo) = open(folder.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3u8)
+            .map(|writer| {
+                let mfs = mfs.clone();
+                scope.spawn(move || {
+                    for round in 0..12u8 {
+                        let flush = round % 3 > 0;
+                        let options = WriteOptions { flush, truncate: true, ..creating() };
+                        let content = vec![writer * 16 + round; 300_000];
+                        mfs.write(
+                            &format!("/w{writer}/f{}", round % 4),
+                            &mut &content[..],
+                            &options,
+                        )
+                        .unwrap();
+                        if round % 4 == 3 {
+                            mfs.rm(&format!("/w{writer}/f0"), false, false).unwrap();
+                            mfs.mv(&format!("/w{writer}/f1"), &format!("/w{writer}/f0"), false)
+                                .unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                collect_all(&repo);
+            }
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    mfs.flush("/").unwrap();
+    collect_all(&repo);
+    for writer in 0..3u8 {
+        for (name, round) in [("f0", 9u8), ("f2", 10), ("f3", 11)] {
+            let content = bytes(mfs.read(&format!("/w{writer}/{name}"), 0, None).unwrap());
+            assert!(content == vec![writer * 16 + round; 300_000], "/w{writer}/{name}");
+        }
+    }
+}
