@@ -307,3 +307,33 @@ fn kubo_believes_our_records_and_reads_our_keystore() {
     let theirs = ipfs(&["key", "gen", "theirs"]);
     assert_eq!(keys.find("theirs").unwrap().id().to_string(), theirs.trim());
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_in_place_of_a_record_or_a_key_is_refused_and_nothing_else_happens(
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        at in 0usize..400,
+        byte in proptest::prelude::any::<u8>(),
+    ) {
+        let id = key("ed").id();
+        let judge = |bytes: &[u8]| {
+            if let Ok(record) = Record::parse(bytes) {
+                let _ = (record.check(&id, SystemTime::now()), record.path());
+            }
+            let _ = (Key::import(bytes, KeyForm::Pem), Key::import(bytes, KeyForm::Protobuf));
+        };
+        judge(&noise);
+        for name in ["ed.pem", "rsa.key", "ec.key", "ed.key", "ec.pem"] {
+            let mut bytes = golden(name);
+            let len = bytes.len();
+            bytes[at % len] = byte;
+            judge(&bytes);
+            judge(&bytes[..at % len]);
+        }
+        let record = golden("k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w_v1-v2_5.ipns-record");
+        let mut bytes = record.clone();
+        bytes[at % record.len()] = byte;
+        judge(&bytes);
+        judge(&bytes[..at % record.len()]);
+    }
+}

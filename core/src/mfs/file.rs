@@ -4,9 +4,10 @@
 //! end is appended in the trickle layout, a hole is filled with zeros in leaves of 4 KiB. Must not know
 //! trees. Rules: boxo `ipld/unixfs/mod/dagmodifier.go` and `ipld/unixfs/importer/trickle/trickledag.go`.
 //!
-//! In one point this differs from boxo on purpose: bytes that a root holds beside its links (it gets them
-//! when something is appended to a file of one dag-pb block) are counted when a place in the file is
-//! looked for, and never dropped. boxo forgets them there and writes at the wrong place.
+//! In one point this differs from boxo on purpose: when something is appended to a file of one dag-pb block, its bytes
+//! move into a leaf. boxo leaves them beside the new links, where its own reader does not see them, and neither
+//! overwriting nor cutting counts them: content is lost. Files in that form are changed at the right places here, and keep
+//! their bytes.
 //!
 //! Memory: [`WRITE_AT_ONCE`] of content and the nodes on the way down, whatever the length of the file.
 
@@ -265,7 +266,7 @@ impl<'b, 's> Modifier<'b, 's> {
 
     fn append(&mut self, content: impl Read, chunker: Chunker) -> Result<(), MfsError> {
         let (base, raw_leaves) = match std::mem::replace(&mut self.node, empty_raw()) {
-            Draft::Pb(pb) => (pb, self.raw_leaves),
+            Draft::Pb(pb) => (self.with_leaves(pb)?, self.raw_leaves),
             raw @ Draft::Raw { .. } => {
                 let leaf = raw.store(self.blocks)?;
                 let mut pb = Pb::new(self.format, DataType::File);
@@ -282,6 +283,37 @@ impl<'b, 's> Modifier<'b, 's> {
         self.node.store(self.blocks)?;
         Ok(())
     }
+}
+
+impl Modifier<'_, '_> {
+    /// A file of one block as a root with that leaf, so that others can follow.
+    fn with_leaves(&mut self, mut pb: Pb) -> Result<Pb, MfsError> {
+        if !pb.links.is_empty() || pb.message.inline().is_empty() {
+            return Ok(pb);
+        }
+        let content = Bytes::from(pb.message.data.take().unwrap_or_default());
+        pb.message.filesize = Some(0);
+        let size = content.len() as u64;
+        let leaf = leaf(self.blocks, &self.format, self.raw_leaves, &content)?;
+        pb.push(leaf, size);
+        Ok(pb)
+    }
+}
+
+/// Stores the leaf of a chunk.
+fn leaf(
+    blocks: &mut Blocks<'_>,
+    format: &CidFormat,
+    raw: bool,
+    chunk: &Bytes,
+) -> Result<Child, MfsError> {
+    if raw {
+        let cid = blocks.put(format, RAW, chunk.clone())?;
+        return Ok(Child { cid, tsize: chunk.len() as u64 });
+    }
+    let mut leaf = Pb::new(*format, DataType::Raw);
+    leaf.message.set_data(chunk.to_vec());
+    leaf.store(blocks)
 }
 
 fn empty_raw() -> Draft {
@@ -358,14 +390,7 @@ impl<C: Iterator<Item = std::io::Result<Bytes>>> Appending<'_, '_, C> {
         if let Some((_, leaf)) = self.feed.last.as_ref().filter(|(last, _)| last == chunk) {
             return Ok(*leaf);
         }
-        let leaf = if self.raw_leaves {
-            let cid = self.blocks.put(&self.format, RAW, chunk.clone())?;
-            Child { cid, tsize: chunk.len() as u64 }
-        } else {
-            let mut leaf = Pb::new(self.format, DataType::Raw);
-            leaf.message.set_data(chunk.to_vec());
-            leaf.store(self.blocks)?
-        };
+        let leaf = leaf(self.blocks, &self.format, self.raw_leaves, chunk)?;
         self.feed.last = Some((chunk.clone(), leaf));
         Ok(leaf)
     }

@@ -3,11 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use coldfront::block::DAG_PB;
 use coldfront::gc::{CollectOptions, collect};
 use coldfront::mfs::{CpOptions, HotRoot, Kind, Mfs, MfsOptions, MkdirOptions, WriteOptions};
 use coldfront::store::hot::{HotOptions, HotStore};
+use coldfront::unixfs::dag_pb::{self, PbLink};
+use coldfront::unixfs::data::{DataType, UnixFsData};
 use coldfront::unixfs::import::ImportOptions;
-use coldfront::{BlockSource, Repo, RepoOptions};
+use coldfront::unixfs::testing::cid_of;
+use coldfront::{Block, BlockSource, Repo, RepoOptions};
 
 use crate::commands::{World, bytes};
 
@@ -169,7 +173,7 @@ fn a_move_below_itself_is_refused_and_one_between_directories_of_a_name_moves() 
 }
 
 #[test]
-fn bytes_beside_the_links_of_a_root_are_neither_lost_nor_misplaced() {
+fn what_is_appended_to_a_file_of_one_block_leaves_its_bytes_where_every_reader_sees_them() {
     for options in [
         ImportOptions::default(),
         ImportOptions { raw_leaves: Some(false), ..ImportOptions::cid_v1() },
@@ -180,9 +184,37 @@ fn bytes_beside_the_links_of_a_root_are_neither_lost_nor_misplaced() {
         let at = |offset| WriteOptions { offset, ..WriteOptions::default() };
         world.mfs.write("/f", &mut &b" world"[..], &at(5)).unwrap();
         assert_eq!(bytes(world.mfs.read("/f", 0, None).unwrap()), b"hello world");
+        assert_eq!(world.mfs.stat("/f").unwrap().blocks, 2);
         world.mfs.write("/f", &mut &b"LOW"[..], &at(3)).unwrap();
         assert_eq!(bytes(world.mfs.read("/f", 0, None).unwrap()), b"helLOWworld");
     }
+}
+
+#[test]
+fn bytes_beside_the_links_of_a_root_are_neither_lost_nor_misplaced() {
+    let world = World::new();
+    let leaf = world.import(b"world", &ImportOptions::cid_v1());
+    let link = leaf.to_bytes();
+    let link = PbLink { cid: &link, name: Some(b""), tsize: Some(5) };
+    let mut message = UnixFsData::new(DataType::File);
+    (message.data, message.filesize) = (Some(&b"hello "[..]), Some(11));
+    // As boxo makes it when it appends to a file of one block.
+    let block = dag_pb::encode([link], Some(&message.encode([5])));
+    let cid = cid_of(DAG_PB, &block);
+    world.roots.blocks().put(Block::verified(cid, block.into()).unwrap());
+    let at = |offset| WriteOptions { offset, ..WriteOptions::default() };
+    let content = |path: &str| bytes(world.mfs.read(path, 0, None).unwrap());
+    for path in ["/over", "/behind", "/cut"] {
+        world.mfs.cp(&format!("/ipfs/{cid}"), path, &CpOptions::default()).unwrap();
+        assert_eq!(content(path), b"hello world");
+    }
+    world.mfs.write("/over", &mut &b"LO W"[..], &at(3)).unwrap();
+    assert_eq!(content("/over"), b"helLO World");
+    world.mfs.write("/behind", &mut &b"!!"[..], &at(10)).unwrap();
+    assert_eq!(content("/behind"), b"hello worl!!");
+    let raw = WriteOptions { raw_leaves: Some(true), ..at(0) };
+    world.mfs.write("/cut", &mut &b""[..], &raw).unwrap();
+    assert_eq!(content("/cut"), b"hello world");
 }
 
 #[test]
@@ -222,4 +254,53 @@ fn reading_behind_the_end_and_reading_a_directory_are_refused_in_kubos_words() {
     assert_eq!(refused("/d", 0), "/d was not a file");
     assert_eq!(refused("/nope", 0), "/nope: file does not exist");
     assert_eq!(bytes(world.mfs.read("/d/f", 3, None).unwrap()), b"");
+}
+
+#[test]
+fn collections_beside_writers_take_nothing_that_is_in_the_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mfs, _, repo) = open(folder.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3u8)
+            .map(|writer| {
+                let mfs = mfs.clone();
+                scope.spawn(move || {
+                    for round in 0..12u8 {
+                        let flush = round % 3 > 0;
+                        let options = WriteOptions { flush, truncate: true, ..creating() };
+                        let content = vec![writer * 16 + round; 300_000];
+                        mfs.write(
+                            &format!("/w{writer}/f{}", round % 4),
+                            &mut &content[..],
+                            &options,
+                        )
+                        .unwrap();
+                        if round % 4 == 3 {
+                            mfs.rm(&format!("/w{writer}/f0"), false, false).unwrap();
+                            mfs.mv(&format!("/w{writer}/f1"), &format!("/w{writer}/f0"), false)
+                                .unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                collect_all(&repo);
+            }
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    mfs.flush("/").unwrap();
+    collect_all(&repo);
+    for writer in 0..3u8 {
+        for (name, round) in [("f0", 9u8), ("f2", 10), ("f3", 11)] {
+            let content = bytes(mfs.read(&format!("/w{writer}/{name}"), 0, None).unwrap());
+            assert!(content == vec![writer * 16 + round; 300_000], "/w{writer}/{name}");
+        }
+    }
 }

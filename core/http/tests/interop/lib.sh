@@ -67,6 +67,8 @@ start_kubo() {
 start_rpc() {
   local server=$1 log=$2
   shift 2
+  # There before it is looked into.
+  : > "$log"
   "$server" serve --rpc 127.0.0.1:0 "$@" > "$log" 2>&1 &
   rpc_pid=$!
   for _ in $(seq 200); do

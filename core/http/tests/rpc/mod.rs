@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coldfront::ipns::Names;
+use coldfront::keys::{HotKeys, Keyring};
 use coldfront::store::hot::HotOptions;
 use coldfront::{Repo, RepoOptions};
 use coldfront_http::rpc::access::Access;
@@ -52,7 +54,15 @@ pub fn start(repo: Repo, limits: Limits, change: impl FnOnce(Rpc) -> Rpc) -> Ser
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
+    let names = repo.hot().map(|hot| {
+        let place = Arc::new(HotKeys::of(hot));
+        Names::new(Keyring::new(place.identity().unwrap(), place.clone()), place)
+    });
     let daemon = Daemon::new(repo, Identity::of_ed25519(&[7; 32]));
+    let daemon = match names {
+        Some(names) => daemon.named_by(names),
+        None => daemon,
+    };
     let threads = limits.disk_threads + limits.rpc.threads();
     let rpc = Arc::new(change(Rpc::new(Arc::new(daemon), limits)));
     let (stop, stopped) = oneshot::channel::<()>();
