@@ -195,15 +195,17 @@ fn pins() {
     println!("pins: {} single removals a second", rate(some, began.elapsed()));
 }
 
+/// Adds, and adds while one collection runs after another, in turn: half of the blocks are garbage when the first begins.
 fn collections() {
     let count = scaled(200_000);
+    let adds_a_round = scaled(1000) as usize;
     let folder = tempfile::tempdir().expect("there is room");
     let hot = open(folder.path());
     let pins = PinIndex::new(&hot, Vec::new());
     let mut serial = 0;
-    println!("collect: without: {}", adds(&hot, &pins, &mut serial, &AtomicBool::new(true), 2000));
     let numbers: Vec<_> = (0..count).collect();
     let over = AtomicBool::new(false);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..3 {
         for some in numbers.chunks(1000) {
             let data = |n: &u64| bytes(1 << 50 | round << 40 | *n, 1024);
@@ -212,19 +214,39 @@ fn collections() {
             let kept = blocks.iter().step_by(2).map(|block| NewPin::new(*block.cid()));
             pins.add_all(&kept.collect::<Vec<_>>()).expect("it pins");
         }
+        alone.extend(adds(&hot, &pins, &mut serial, adds_a_round));
         over.store(false, Ordering::Relaxed);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let began = Instant::now();
-                let done =
-                    collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(()));
-                let done = done.expect("it collects");
-                println!("collect: {done:?} in {:?}, {} MB", began.elapsed(), resident_mb());
-                over.store(true, Ordering::Relaxed);
+                let (began, mut passes, mut most) = (Instant::now(), 0, 0);
+                while !over.load(Ordering::Relaxed) {
+                    let every = CollectOptions::default();
+                    let done = collect(&pins, &every, &mut |_| ControlFlow::Continue(()));
+                    let done = done.expect("it collects");
+                    (passes, most) = (passes + 1, most.max(done.blocks));
+                }
+                let (took, memory) = (began.elapsed(), resident_mb());
+                println!(
+                    "collect: {passes} passes, {most} blocks in the first, {took:?}, {memory} MB"
+                );
             });
-            println!("collect: beside:  {}", adds(&hot, &pins, &mut serial, &over, 200));
+            beside.extend(adds(&hot, &pins, &mut serial, adds_a_round));
+            over.store(true, Ordering::Relaxed);
         });
     }
+    let (alone, beside) = (spread(alone), spread(beside));
+    println!(
+        "collect: adds without: p50 {:?}, p99 {:?}, longest {:?}",
+        alone[0], alone[1], alone[2]
+    );
+    println!(
+        "collect: adds beside:  p50 {:?}, p99 {:?}, longest {:?}",
+        beside[0], beside[1], beside[2]
+    );
+    println!(
+        "collect: p99 beside of that without: {:.2}",
+        beside[1].as_secs_f64() / alone[1].as_secs_f64()
+    );
     let settled = hot.settle().expect("it settles");
     let written = own("io", "write_bytes:");
     let after = hot.reclaim(0.3).expect("it reclaims");
@@ -234,31 +256,22 @@ fn collections() {
     );
 }
 
-/// Adds a small block and pins it, durably, until told that it is over and at least `least` times.
-fn adds(
-    hot: &HotStore,
-    pins: &PinIndex,
-    serial: &mut u64,
-    over: &AtomicBool,
-    least: usize,
-) -> String {
-    let mut took = Vec::new();
-    while took.len() < least || !over.load(Ordering::Relaxed) {
+/// Adds a small block and pins it, durably, `count` times; how long each took.
+fn adds(hot: &HotStore, pins: &PinIndex, serial: &mut u64, count: usize) -> Vec<Duration> {
+    let add = |_| {
         *serial += 1;
         let one = block(bytes(1 << 60 | *serial, 1024));
         let began = Instant::now();
         let lease = hot.leased();
         lease.put(std::slice::from_ref(&one)).expect("it takes it");
         pins.add(&NewPin::new(*one.cid())).expect("it pins");
-        took.push(began.elapsed());
-    }
+        began.elapsed()
+    };
+    (0..count).map(add).collect()
+}
+
+/// The middle, the 99th of a hundred, and the longest.
+fn spread(mut took: Vec<Duration>) -> [Duration; 3] {
     took.sort();
-    let part = |part: usize| took[(took.len() * part / 1000).min(took.len() - 1)];
-    format!(
-        "{} adds, p50 {:?}, p99 {:?}, longest {:?}",
-        took.len(),
-        part(500),
-        part(990),
-        part(1000)
-    )
+    [500, 990, 1000].map(|part| took[(took.len() * part / 1000).min(took.len() - 1)])
 }

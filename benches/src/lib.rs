@@ -19,4 +19,5 @@ pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod suite;
+pub mod work;
 pub mod wrk;

@@ -6,9 +6,10 @@ use crate::load::Length;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-usage: side_by_side [http|cold|memory|kernel|copies|all]... [options]
+usage: side_by_side [http|hot|cold|memory|kernel|copies|all]... [options]
 
   http     rate and CPU of segments, ranges and a whole file, against nginx and Kubo
+  hot      imports into the hot store, against cp and Kubo
   cold     latency of warm segments beside a cold stream and cold ranges
   memory   resident memory and start over 1,000 and 1,000,000 blocks
   kernel   page cache and slab that 100,000 reads leave behind
@@ -18,7 +19,7 @@ usage: side_by_side [http|cold|memory|kernel|copies|all]... [options]
   --quick            3 short rounds: proves that it runs, not how fast
   --rounds N         rounds of each load (default 7)
   --seconds N        seconds of a round (default 2)
-  --groups A,B       of http: plain,dag-pb,verify,tmpfs,self (default: all but self, which is nginx against itself)
+  --groups A,B       of http: plain,dag-pb,verify,hot,tmpfs,self (default: all but self, which is nginx against itself)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
 COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 7 GB for all),
@@ -29,6 +30,8 @@ COLDFRONT_BENCH_KUBO the ipfs program, COLDFRONT_BENCH_GATEWAY a built gateway."
 pub enum Suite {
     /// Rates and CPU time.
     Http,
+    /// Imports into the hot store.
+    Hot,
     /// Latencies beside cold loads.
     Cold,
     /// Resident memory and start.
@@ -59,6 +62,8 @@ pub enum Group {
     DagPb,
     /// Blocks checked against their CIDs.
     Verify,
+    /// The same bytes in a hot store.
+    Hot,
     /// Everything on tmpfs, which refuses reads that must not wait.
     Tmpfs,
     /// nginx against nginx: what the harness itself scatters.
@@ -82,17 +87,19 @@ pub struct Options {
     pub peers: Vec<Peer>,
 }
 
-const SUITES: [(&str, Suite); 5] = [
+const SUITES: [(&str, Suite); 6] = [
     ("http", Suite::Http),
+    ("hot", Suite::Hot),
     ("cold", Suite::Cold),
     ("memory", Suite::Memory),
     ("kernel", Suite::Kernel),
     ("copies", Suite::Copies),
 ];
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("plain", Group::Plain),
     ("dag-pb", Group::DagPb),
     ("verify", Group::Verify),
+    ("hot", Group::Hot),
     ("tmpfs", Group::Tmpfs),
     ("self", Group::Harness),
 ];
@@ -104,7 +111,7 @@ impl Options {
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Option<Self>> {
         let mut words = words.into_iter();
         let mut suites = Vec::new();
-        let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Tmpfs];
+        let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Hot, Group::Tmpfs];
         let mut peers: Vec<Peer> = PEERS.map(|(_, peer)| peer).to_vec();
         let (mut quick, mut rounds, mut seconds) = (false, None, None);
         while let Some(word) = words.next() {
@@ -171,7 +178,7 @@ mod tests {
         let options = parse("").unwrap().unwrap();
         assert_eq!(
             options.suites,
-            [Suite::Http, Suite::Cold, Suite::Memory, Suite::Kernel, Suite::Copies]
+            [Suite::Http, Suite::Hot, Suite::Cold, Suite::Memory, Suite::Kernel, Suite::Copies]
         );
         assert_eq!((options.rounds, options.length.seconds, options.length.downloads), (7, 2, 20));
         assert!(options.with(Peer::Kubo) && !options.groups.contains(&Group::Harness));
@@ -193,7 +200,10 @@ mod tests {
             assert!(parse(line).is_err(), "{line}");
         }
         assert!(
-            parse("htpt").unwrap_err().to_string().contains("http, cold, memory, kernel, copies")
+            parse("htpt")
+                .unwrap_err()
+                .to_string()
+                .contains("http, hot, cold, memory, kernel, copies")
         );
     }
 }

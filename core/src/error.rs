@@ -71,6 +71,24 @@ pub enum StoreError {
     #[cfg(feature = "hot")]
     #[error(transparent)]
     Hot(#[from] crate::store::hot::HotError),
+    /// A stopped repository cannot serve as a tier.
+    #[cfg(feature = "kubo")]
+    #[error("the repository {path} cannot be served")]
+    Repository {
+        /// The repository.
+        path: String,
+        /// What is in the way.
+        source: Box<crate::kubo::RepositoryError>,
+    },
+    /// A store of a stopped repository failed to answer for one block.
+    #[cfg(feature = "kubo")]
+    #[error("a block in {place} cannot be read")]
+    Pairs {
+        /// The repository.
+        place: String,
+        /// What is wrong with its store.
+        source: Box<coldfront_pebble::Error>,
+    },
     /// Reading an open file failed.
     #[error("reading {path} failed; check the disk below it")]
     Io {
@@ -102,6 +120,15 @@ impl StoreError {
                     | coldfront_flatfs::Error::OutOfFiles { .. }
             )
         )
+    }
+
+    /// Nothing can be written since the disk is full; reading goes on. In HTTP: 507.
+    pub fn is_full(&self) -> bool {
+        #[cfg(feature = "hot")]
+        if let StoreError::Hot(error) = self {
+            return error.is_full();
+        }
+        false
     }
 
     /// Whether it means that a copy of a block is bad. An archive that is away is no fault of a block, and

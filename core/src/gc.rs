@@ -9,6 +9,8 @@
 //! that a [`crate::store::hot::Lease`] holds. Removed blocks free space on the disk when it is reclaimed
 //! ([`crate::store::hot::HotStore::reclaim`]).
 
+pub mod schedule;
+
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 

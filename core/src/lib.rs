@@ -10,6 +10,10 @@ mod error;
 mod fail;
 #[cfg(feature = "hot")]
 pub mod gc;
+#[cfg(feature = "ipns")]
+pub mod ipns;
+#[cfg(feature = "ipns")]
+pub mod keys;
 #[cfg(feature = "kubo")]
 pub mod kubo;
 pub mod links;

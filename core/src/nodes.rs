@@ -123,7 +123,12 @@ impl NodeSource {
                 Some(Head::Inner | Head::NeedMore) | None => None,
             }),
             Some(Located::Bytes(bytes)) => {
-                Node::decode(cid, bytes).map(|node| Some(Arc::new(node)))
+                // One that cannot be decoded is met again by whoever may wait, and turn to another tier.
+                let Ok(node) = Node::decode(cid, bytes).map(Arc::new) else { return Ok(None) };
+                if !node.is_leaf() {
+                    self.cache.insert(cache_key(cid).with_tag().into(), node.clone());
+                }
+                Ok(Some(node))
             }
             None => Ok(None),
         }

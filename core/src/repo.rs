@@ -225,12 +225,27 @@ impl Repo {
     }
 }
 
-/// A tier and its name: a CAR where the path is a file, else a flatfs tree.
+/// A tier and its name: a CAR where the path is a file, a stopped repository whose blocks lie in another store than
+/// flatfs, else a flatfs tree.
 fn open_archive(options: &ArchiveOptions) -> Result<(String, Arc<dyn BlockSource>), StoreError> {
     if options.path.is_file() {
         let car = Car::open(&CarOptions::new(&options.path))?;
         return Ok((car.path().display().to_string(), Arc::new(car)));
     }
+    #[cfg(feature = "kubo")]
+    if let Some(tier) = open_repository(&options.path)? {
+        return Ok((tier.name().to_owned(), Arc::new(tier)));
+    }
     let archive = Archive::open(options)?;
     Ok((archive.root().display().to_string(), Arc::new(archive)))
+}
+
+#[cfg(feature = "kubo")]
+fn open_repository(
+    path: &std::path::Path,
+) -> Result<Option<crate::kubo::RepositoryTier>, StoreError> {
+    crate::kubo::RepositoryTier::open(path).map_err(|source| {
+        let path = path.display().to_string();
+        StoreError::Repository { path, source: Box::new(source) }
+    })
 }

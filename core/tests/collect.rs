@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use coldfront::block::{DAG_CBOR, RAW};
+use coldfront::gc::schedule::{Due, tend};
 use coldfront::gc::{CollectOptions, Collected, collect};
 use coldfront::pin::{NewPin, PinError, PinIndex, PinStatus};
 use coldfront::store::hot::{HotError, HotOptions, HotStore};
@@ -312,4 +313,23 @@ fn reclaim_gives_the_space_of_removed_blocks_back() {
     for kept in blocks.chunks(4) {
         assert_eq!(hot.get(kept[0].cid()).unwrap().unwrap().data(), kept[0].data());
     }
+}
+
+#[test]
+fn a_collection_for_size_ends_when_enough_is_gone_and_the_next_goes_on_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        HotOptions { memory: 16 * 1024 * 1024, ..HotOptions::new(folder.path().join("hot")) };
+    let hot = HotStore::open(&options).unwrap();
+    let blocks: Vec<_> = (0..10_000u32).map(|n| block(RAW, n.to_be_bytes().to_vec())).collect();
+    hot.put(&blocks).unwrap();
+    let pins = PinIndex::new(&hot, Vec::new());
+    let done = tend(&pins, Due::TooLarge { bytes: 4000 }, None, &|| true).unwrap();
+    assert!((4000..40_000).contains(&done.collected.bytes), "{done:?}");
+    let left = hot.held().0;
+    assert_eq!(left, 10_000 - done.collected.blocks);
+    let stopped = tend(&pins, Due::Daily, None, &|| false).unwrap();
+    assert!(!stopped.collected.finished);
+    tend(&pins, Due::Daily, None, &|| true).unwrap();
+    assert_eq!(hot.held(), (0, 0));
 }

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use coldfront::block::{DAG_PB, RAW};
+use coldfront::gc::{CollectOptions, collect};
+use coldfront::pin::{NewPin, PinError, PinIndex};
 use coldfront::store::contract;
 use coldfront::store::hot::{HotError, HotOptions, HotStore};
-use coldfront::{Block, BlockSource, BlockStore, Cid, StoreError};
+use coldfront::{Block, BlockSource, BlockStore, Cid, ReadError, StoreError};
 use sha2::{Digest, Sha256};
 
 const MIB: u64 = 1024 * 1024;
@@ -234,4 +237,34 @@ fn a_crash_while_the_store_is_made_leaves_one_that_can_be_made() {
     let store = HotStore::open(&options(folder.path())).unwrap();
     store.put(&blocks()).unwrap();
     contract::check(&store, &blocks(), &cid_of(RAW, b"absent"));
+}
+
+#[test]
+fn where_only_the_reserve_is_left_nothing_new_is_taken_and_garbage_is_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = [block("kept"), block("garbage")];
+    {
+        let hot = HotStore::open(&options(folder.path())).unwrap();
+        hot.put(&held).unwrap();
+        PinIndex::new(&hot, Vec::new()).add(&NewPin::new(*held[0].cid())).unwrap();
+    }
+    let all = HotOptions { reserve: Some(u64::MAX / 2), ..options(folder.path()) };
+    let store = HotStore::open(&all).unwrap();
+    let error = store.put(&[block("new")]).unwrap_err();
+    assert!(error.is_full() && error.to_string().contains("unpin and collect"), "{error}");
+    store.put(&held).unwrap();
+    assert!(matches!(hot(error), HotError::Reserve { .. }));
+    let pins = PinIndex::new(&store, Vec::new());
+    for refused in [
+        pins.add(&NewPin::new(*held[1].cid())),
+        pins.add_all(&[NewPin::new(*held[1].cid())]),
+        pins.adopt(&[(NewPin::new(*held[1].cid()), 0)]),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, PinError::Read(ReadError::Store(error)) if error.is_full()));
+    }
+    let run = || collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(()));
+    assert_eq!(run().unwrap().blocks, 1);
+    pins.remove(held[0].cid(), true).unwrap();
+    assert_eq!(run().unwrap().blocks, 1);
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use coldfront::block::RAW;
 use coldfront::migrate::carry::{MFS_ROOT, carried};
 use coldfront::migrate::{
-    Event, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, jobs, run, verify,
+    Event, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, jobs, plan, run, verify,
 };
 use coldfront::pin::{PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
@@ -410,4 +410,107 @@ fn what_is_no_source_is_refused_with_a_sentence() {
     let source = Source::open(tree.root(), false).unwrap();
     let error = run(&source, &hot, job(Select::Pins), &mut go_on).unwrap_err().to_string();
     assert!(error.contains("has no pins"), "{error}");
+}
+
+#[test]
+fn a_plan_counts_what_is_small_and_says_what_is_left_behind_and_whether_there_is_room() {
+    each_golden(|golden| {
+        let before = files_of(&golden.root());
+        let source = Source::open(golden.root(), false).unwrap();
+        let plan = plan(&source, Some(&golden.root())).unwrap();
+        let wanted = refs(golden).len() as f64;
+        let near = plan.blocks.value as f64 / wanted;
+        assert!(plan.blocks.value == wanted as u64 || !plan.blocks.exact, "{plan:?}");
+        assert!((0.5..2.0).contains(&near), "{}: {plan:?}", golden.name);
+        if golden.expected["mfs_root"].is_string() {
+            assert_eq!(plan.pins.value, expected_pins(golden).len() as u64);
+            assert_eq!(plan.keys, 2);
+            assert!(plan.dropped.0.values().sum::<u64>() > 0, "{plan:?}");
+        }
+        assert_eq!((plan.bad_in_sample, plan.has_room()), (0, Some(true)));
+        assert!(plan.takes().is_some());
+        assert!(files_of(&golden.root()) == before, "{} was changed", golden.name);
+    });
+}
+
+#[test]
+fn a_file_that_goes_while_its_folder_is_copied_is_missing_and_stops_nothing() {
+    let (tree, blocks, folder) = tree_of(400);
+    let hot = hot_at(folder.path());
+    let source = Source::open(tree.root(), false).unwrap();
+    let pace = Pace { bytes_per_second: Some(100_000), ..Pace::default() };
+    // Removed when the first word of progress comes: many are listed by then and not read.
+    let mut gone = 0;
+    let mut remove = |event: Event<'_>| {
+        if gone == 0 && matches!(event, Event::Progress(_)) {
+            for block in blocks.iter().filter(|block| hot.size(block.cid()).unwrap().is_none()) {
+                gone += u64::from(fs::remove_file(tree.path(block.cid())).is_ok());
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let report = run(&source, &hot, Job { select: Select::All, pace }, &mut remove).unwrap();
+    assert!(gone > 0 && !report.stopped, "{report}");
+    assert!(report.first_faults.iter().all(|fault| fault.kind == FaultKind::Missing), "{report}");
+    assert!(report.blocks + gone >= 400 && hot.held().0 == report.blocks, "{gone}: {report}");
+    // Restored from a copy, they come with the next run, and nothing is wrong any more.
+    blocks.iter().for_each(|block| tree.put(block));
+    let again = copy_all(&tree.root(), &hot);
+    assert!(!again.has_faults(), "{again}");
+    assert_eq!(hot.held().0, 400);
+}
+
+/// A small file system of its own; `None` where nothing can be mounted.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(at: &Path, size: &str) -> Option<Mounted> {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at);
+        mount.stderr(std::process::Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then(|| Mounted(at.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_copy_with_a_sentence_and_it_goes_on_when_there_is_room() {
+    let tree = Tree::new();
+    let blocks: Vec<_> = (0..200u64)
+        .map(|n| tree::content(256 * 1024, n))
+        .map(|data| Block::verified(cid_of(RAW, &data), data.into()).unwrap())
+        .collect();
+    blocks.iter().for_each(|block| tree.put(block));
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::new(folder.path(), "size=96m") else {
+        return eprintln!("not run: nothing can be mounted here");
+    };
+    let ballast = folder.path().join("ballast");
+    fs::write(&ballast, vec![1; 64 << 20]).unwrap();
+    let source = Source::open(tree.root(), false).unwrap();
+    {
+        let hot = hot_at(folder.path());
+        let error = run(&source, &hot, job(Select::All), &mut go_on).unwrap_err();
+        let mut next: Option<&dyn std::error::Error> = Some(&error);
+        let mut sentences = Vec::new();
+        while let Some(error) = next {
+            sentences.push(error.to_string());
+            next = error.source();
+        }
+        let all = sentences.join(": ");
+        assert!(all.contains("free on its disk") || all.contains("disk is full"), "{all}");
+        assert!(all.contains("run the same job again"), "{all}");
+    }
+    fs::remove_file(&ballast).unwrap();
+    let hot = hot_at(folder.path());
+    let before = hot.held().0;
+    let report = run(&source, &hot, job(Select::All), &mut go_on).unwrap();
+    assert!(!report.has_faults() && report.blocks + before == 200, "{before} and {report}");
+    let verified = verify(&hot, Some(&source), Pace::default(), &mut go_on).unwrap();
+    assert!(!verified.has_faults(), "{verified}");
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coldfront::block::RAW;
+use coldfront::gc::{CollectOptions, collect};
 use coldfront::pin::NewPin;
 use coldfront::store::hot::{HotError, HotOptions, HotStore};
 use coldfront::unixfs::file::Step;
@@ -173,4 +174,27 @@ fn the_folder_is_free_when_the_last_clone_and_reader_is_dropped() {
 fn without_a_hot_store_there_are_no_pins() {
     let repo = Tree::new().repo(Verify::Off);
     assert!(repo.hot().is_none() && repo.pins().is_none());
+}
+
+#[test]
+fn a_block_that_was_collected_is_gone_however_lately_it_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = Repo::open(&options(folder.path(), &[])).unwrap();
+    let hot = repo.hot().unwrap();
+    let data: Vec<u8> = (0..9000u32).map(|n| (n % 251) as u8).collect();
+    let block = Block::verified(testing::cid_of(RAW, &data), data.into()).unwrap();
+    let bulk = hot.bulk("test");
+    bulk.put(std::slice::from_ref(&block)).unwrap();
+    bulk.flush().unwrap();
+    for _ in 0..2 {
+        let found = repo.locate(block.cid()).unwrap();
+        assert!(matches!(found, Some(coldfront::Located::Extent(_))), "{found:?}");
+    }
+    drop(bulk);
+    let done = collect(repo.pins().unwrap(), &CollectOptions::default(), &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!(done.unwrap().blocks, 1);
+    assert!(repo.locate(block.cid()).unwrap().is_none());
+    assert!(repo.block(block.cid()).unwrap().is_none());
 }

@@ -165,6 +165,27 @@ impl BlockFile {
         &self.file
     }
 
+    /// `len` bytes at `offset`, or those up to the end of the file: one `pread` into memory that is not cleared before.
+    /// The caller has bounded `len`.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at), and `OutOfMemory`.
+    pub fn read_part(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        check_offset(offset)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        while bytes.len() < len {
+            let at = offset + bytes.len() as u64;
+            let read = retry_on_intr(|| pread(&self.file, spare_capacity(&mut bytes), at))?;
+            if read == 0 {
+                break;
+            }
+        }
+        // The allocator may have given more room than asked for.
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     /// The first [`len`](Self::len) bytes, or fewer when the file was truncated since. One `pread` for a whole file.
     /// Allocates `len` bytes: the caller has bounded it.
     pub(crate) fn read_whole(&self) -> Result<Vec<u8>, Errno> {

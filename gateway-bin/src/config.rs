@@ -13,9 +13,11 @@ use coldfront::store::hot::HotOptions;
 use coldfront::{ArchiveOptions, RepoOptions, TierLimits, Verify};
 
 use crate::bounds::{BOUNDS, Bound, Bounds};
+use crate::collecting::Collecting;
 use crate::doors::Doors;
 use crate::file::File;
 use crate::flags::Flags;
+use crate::units;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ pub(crate) struct Config {
     verify: Setting<Verify>,
     /// `None`: one a processor.
     workers: Setting<Option<usize>>,
+    pub(crate) collecting: Collecting,
     pub(crate) bounds: Bounds,
     /// Of each of [`BOUNDS`].
     bound_origins: Vec<Origin>,
@@ -151,6 +154,11 @@ impl Config {
         let rpc = read(flag("--rpc", &flags.rpc), "COLDFRONT_RPC", "rpc")?;
         let verify = read(flag("--verify", &flags.verify), "COLDFRONT_VERIFY", "verify")?;
         let workers = read(flag("--workers", &flags.workers), "COLDFRONT_WORKERS", "workers")?;
+        let gc = |key: &str| {
+            let variable = format!("COLDFRONT_GC_{}", key.to_ascii_uppercase());
+            sources.first(None, &variable, &format!("gc.{key}"))
+        };
+        let collecting = Collecting::new([gc("at")?, gc("high")?, gc("low")?])?;
         let (bounds, bound_origins) = bounds(flags, &sources)?;
         Ok(Config {
             gateway: gateway.map(|given| setting(given, "gateway", address)).transpose()?,
@@ -160,6 +168,7 @@ impl Config {
             archives,
             verify: or_default(verify, "verify", Verify::Off, policy)?,
             workers: or_default(workers, "workers", None, worker_count)?,
+            collecting,
             bounds,
             bound_origins,
         })
@@ -257,11 +266,33 @@ impl Config {
             );
             line(&mut out, "mixed", &mixed.value.to_string(), &mixed.origin);
         }
+        self.collecting_to_toml(&mut out);
         out.push_str("\n[limits]\n");
         for (bound, origin) in BOUNDS.iter().zip(&self.bound_origins) {
             line(&mut out, bound.name, &bound.show(&self.bounds), origin);
         }
         Ok(out)
+    }
+}
+
+impl Config {
+    fn collecting_to_toml(&self, out: &mut String) {
+        let Collecting { at, high, low } = &self.collecting;
+        out.push_str("\n[gc]\n");
+        match at {
+            Some(at) => line(out, "at", &quoted(&at.value.to_string()), &at.origin),
+            None => {
+                out.push_str("# at = \"03:00\" # not set, in UTC: not collected by the clock\n")
+            }
+        }
+        for (name, mark) in [("high", high), ("low", low)] {
+            if let Some(Setting { value, origin }) = mark {
+                line(out, name, &quoted(&units::show_size(*value)), origin);
+            }
+        }
+        if high.is_none() {
+            out.push_str("# high = \"500GiB\" # not set: not collected for the store's size\n");
+        }
     }
 }
 

@@ -11,12 +11,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::bounds::{Bound, nearest};
+use crate::collecting;
 use crate::config::{Given, Origin, Setting};
 
 /// The keys outside of tables.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "archive",
     "gateway",
+    "gc",
     "hot",
     "limits",
     "open_rpc",
@@ -75,6 +77,7 @@ impl File {
                     let given = Given { text, origin: source.origin(value) };
                     file.values.insert("open_rpc".to_owned(), given);
                 }
+                "gc" => file.collecting(&source, value)?,
                 name if KEYS.contains(&name) => {
                     file.values.insert(name.to_owned(), source.given(name, value)?);
                 }
@@ -91,6 +94,21 @@ impl File {
             Bound::named(name)
                 .map_err(|sentence| format!("{}: {sentence}", source.line(key.span())))?;
             self.values.insert(format!("limits.{name}"), source.given(name, value)?);
+        }
+        Ok(())
+    }
+
+    fn collecting(
+        &mut self,
+        source: &Source<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), String> {
+        for (key, value) in source.table("gc", "[gc]", value)?.iter() {
+            let name = key.get_ref().as_ref();
+            if !collecting::KEYS.contains(&name) {
+                return Err(source.unknown("setting of [gc]", name, &collecting::KEYS, key.span()));
+            }
+            self.values.insert(format!("gc.{name}"), source.given(name, value)?);
         }
         Ok(())
     }

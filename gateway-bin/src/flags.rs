@@ -28,6 +28,9 @@ the same flags prints what is in force, where each value came from, and the name
 
 COLDFRONT_LOG chooses what is logged to stderr: error, warn, info (default), debug.
 
+With a hot store, garbage is collected at a time of day (COLDFRONT_GC_AT=03:00, in UTC) and when the store takes
+more room than COLDFRONT_GC_HIGH, until COLDFRONT_GC_LOW is left; in the file: at, high and low of [gc].
+
 Nothing listens unless it was given an address. SIGTERM and Ctrl-C stop: nobody new gets in, answers
 under way may finish within the limit drain_time. A second signal ends at once.";
 
@@ -45,8 +48,28 @@ pub(crate) enum Command {
     /// Print a file for another program, made from the settings in force
     #[command(subcommand)]
     Emit(Emit),
+    /// Ask a running server where a block lies, what keeps it, and whether all below it is there
+    #[command(next_line_help = true)]
+    Where(Where),
     /// Print the version
     Version,
+}
+
+/// A question to a running server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Where {
+    /// A CID, or a path such as /ipfs/CID/a/b
+    #[arg(value_name = "CID")]
+    pub(crate) path: String,
+
+    /// The address of its RPC API: PORT, :PORT or HOST:PORT. A token that it asks for is taken from
+    /// COLDFRONT_TOKEN. [env: COLDFRONT_RPC] [default: 5001]
+    #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
+    pub(crate) rpc: Option<String>,
+
+    /// The answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,17 +4,20 @@
 //! call.
 
 mod bounds;
+mod collecting;
 mod config;
 mod doors;
 mod file;
 mod flags;
 mod handles;
+mod janitor;
 mod kubo_daemon;
 mod multiaddr;
 mod rpc;
 mod storage;
 mod token;
 mod units;
+mod where_is;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -25,6 +28,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
+use coldfront::gc::schedule::Schedule;
+use coldfront::ipns::{LIFETIME, Names};
+use coldfront::keys::{HotKeys, Key, Keyring};
 use coldfront::{ArchiveOptions, Repo, RepoOptions};
 use coldfront_http::rpc::{Identity, Storage};
 use coldfront_http::{Daemon, Gateway, Limits, Rpc, serve, serve_rpc};
@@ -39,6 +45,9 @@ use rpc::Keys;
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks at which of our own names have to be signed anew.
+const SIGN_NAMES_EVERY: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Files that nobody read for so long are closed, in seconds: deleted blocks free their space, and an
 /// archive can be unmounted.
@@ -59,6 +68,7 @@ fn main() -> ExitCode {
         Command::KuboDaemon(daemon) => kubo_daemon::run(&daemon.ignored),
         Command::Token(token) => token::run(&token),
         Command::Emit(Emit::Config(flags)) => read(&flags).and_then(|config| emit(&config)),
+        Command::Where(flags) => where_is(&flags),
         Command::Version => print(concat!("coldfront-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     let (error, code) = match done {
@@ -101,6 +111,17 @@ fn emit(config: &Config) -> Result<(), Failure> {
     print(&config.to_toml().map_err(usage)?)
 }
 
+/// Where a block lies, asked of a running server.
+fn where_is(flags: &flags::Where) -> Result<(), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let server = flags.rpc.clone().or_else(|| environment("COLDFRONT_RPC"));
+    let server = config::address(server.as_deref().unwrap_or("5001"));
+    let server = server.map_err(|expected| usage(format!("--rpc: {expected}")))?;
+    let token = environment("COLDFRONT_TOKEN");
+    let asked = where_is::ask(server, token.as_deref(), &flags.path, flags.json);
+    print(&asked.map_err(Failure::Failed)?)
+}
+
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let printed = std::io::stdout().write_all(text.as_bytes()).context("cannot print");
     printed.map_err(Failure::Failed)
@@ -113,6 +134,7 @@ pub(crate) struct Serving {
     limits: Limits,
     keys: Keys,
     workers: Option<usize>,
+    schedule: Schedule,
     role: Box<dyn Role>,
 }
 
@@ -131,6 +153,11 @@ pub(crate) trait Role {
     /// The node that the RPC API is an API of.
     fn node(&self, repo: Repo, storage: Storage, bound: &Bound) -> Daemon;
 
+    /// Its keys and names, where it has a place for them; the first of the keys says who it is.
+    fn names(&self, repo: &Repo) -> anyhow::Result<Option<Names>> {
+        names(repo)
+    }
+
     /// Says where clients connect, once they can.
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()>;
 
@@ -145,7 +172,8 @@ struct Serve;
 
 impl Role for Serve {
     fn node(&self, repo: Repo, storage: Storage, _bound: &Bound) -> Daemon {
-        Daemon::new(repo, identity()).stored_in(storage)
+        // Without a hot store there is no place for an identity: it is another one at each start.
+        Daemon::new(repo, Identity::of(&Key::generate())).stored_in(storage)
     }
 
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
@@ -167,7 +195,7 @@ pub(crate) struct Bound {
 /// Serves what is configured, in a role.
 pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Failure> {
     let listeners = config.listeners().map_err(usage)?;
-    let hot_files = config.hot().map_or(0, |hot| hot.open_files);
+    let hot_files = config.hot().map_or(0, |hot| hot.most_open_files());
     let lowered = handles::fit(&mut config.bounds.http, hot_files, handles::raise());
     if let Some(sentence) = lowered.map_err(|sentence| Failure::Failed(anyhow!(sentence)))? {
         tracing::warn!("{sentence}");
@@ -191,6 +219,7 @@ pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Fai
         limits: config.bounds.http.clone(),
         keys: role.keys(keys.map_err(Failure::Failed)?),
         workers: config.workers(),
+        schedule: config.collecting.schedule(),
         role,
     };
     serve_in_runtime(serving).map_err(Failure::Failed)
@@ -301,9 +330,16 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         upload: bound(&upload_listener)?,
         tls: keys.tls.is_some(),
     };
+    let tending =
+        janitor::begin(&repo, serving.schedule).context("no thread for collecting garbage")?;
     role.opened(&repo)?;
     let storage = storage::of(&serving.repo);
-    let daemon = Arc::new(role.node(repo.clone(), storage, &bound));
+    let mut daemon = role.node(repo.clone(), storage, &bound);
+    if let Some(names) = role.names(&repo)? {
+        tokio::spawn(sign_names(names.clone()));
+        daemon = daemon.named_by(names);
+    }
+    let daemon = Arc::new(daemon);
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
     let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
@@ -339,6 +375,10 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         Ok(()) = at_once => bail!("stopped at once by a second signal: answers under way were cut off"),
     }
     watches.iter().for_each(tokio::task::JoinHandle::abort);
+    let close_within = role.close_within();
+    if let Some(tending) = tending {
+        tokio::task::spawn_blocking(move || tending.end(close_within)).await?;
+    }
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())
 }
@@ -347,9 +387,35 @@ fn bound(listener: &Option<TcpListener>) -> std::io::Result<Option<SocketAddr>> 
     listener.as_ref().map(TcpListener::local_addr).transpose()
 }
 
-/// Who this node says it is.
-fn identity() -> Identity {
-    Identity::of_ed25519(&[7; 32])
+/// The keys and names that the hot store holds; the first of them says who this node is.
+pub(crate) fn names(repo: &Repo) -> anyhow::Result<Option<Names>> {
+    let Some(hot) = repo.hot() else { return Ok(None) };
+    let place = HotKeys::of(hot);
+    let own = place.identity().context("the identity of this node cannot be read")?;
+    let place = Arc::new(place);
+    Ok(Some(Names::new(Keyring::new(own, place.clone()), place)))
+}
+
+/// Signs own names anew when half of their time is over.
+async fn sign_names(names: Names) {
+    let mut every = tokio::time::interval(SIGN_NAMES_EVERY);
+    loop {
+        every.tick().await;
+        let names = names.clone();
+        let signing = tokio::task::spawn_blocking(move || names.sign_due(LIFETIME / 2));
+        match signing.await {
+            Ok(Ok(signed)) => {
+                for (name, error) in &signed.failed {
+                    tracing::warn!(%name, "a name of this node ends soon and could not be signed anew: {error}");
+                }
+                if !signed.done.is_empty() {
+                    tracing::info!(names = signed.done.len(), "signed own names anew");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!("own names could not be looked through: {error}"),
+            Err(_) => return,
+        }
+    }
 }
 
 async fn listen_at(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {

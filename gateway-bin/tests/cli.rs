@@ -646,3 +646,29 @@ fn a_hot_store_that_cannot_be_used_is_a_sentence() {
     let small = [&serve[..], &["--limit", "hot_memory=1MiB"]].concat();
     assert_ends(&small, 2, &["hot_memory", "16MiB"]);
 }
+
+#[test]
+fn a_hot_store_above_its_limit_is_collected_while_it_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hot");
+    let film: Vec<u8> = (0..4_000_000u32).flat_map(|n| n.to_be_bytes()).collect();
+    let garbage = upload(&path, &film);
+    let note = upload(&path, b"a note that is kept\n");
+    {
+        let hot = HotStore::open(&HotOptions::new(&path)).unwrap();
+        hot.bulk("flush").flush().unwrap();
+        let pins = coldfront::pin::PinIndex::new(&hot, Vec::new());
+        pins.add(&coldfront::pin::NewPin::new(note)).unwrap();
+    }
+    let config = folder.path().join("config.toml");
+    let text = format!("hot = {path:?}\ngateway = '127.0.0.1:0'\n[gc]\nhigh = '1MiB'\nlow = 0\n");
+    fs::write(&config, text).unwrap();
+    let mut command = program();
+    command.args(["serve", "--config"]).arg(&config);
+    let mut gateway = Gateway::start(command);
+    assert!(gateway.says("collected garbage").contains("blocks=63"));
+    assert!(gateway.get(&format!("/ipfs/{garbage}")).starts_with("HTTP/1.1 404 "));
+    assert!(gateway.get(&format!("/ipfs/{note}")).ends_with("a note that is kept\n"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0));
+}

@@ -174,9 +174,9 @@ async fn two_hundred_adds_at_a_time_all_succeed_in_memory_that_stays_flat() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_room_for_a_body_503_comes_before_the_body() {
     let server = Server::start(&["rpc_body_bytes=1MiB"]);
-    // Two bodies take all of it, and do not come.
+    // Four bodies take all of it, and do not come.
     let mut taken = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..4 {
         let mut stream = server.connect().await;
         stream.write_all(head("add", 1 << 30, CLOSE_FORM).as_bytes()).await.unwrap();
         stream.write_all(b"--b\r\n").await.unwrap();
@@ -330,7 +330,7 @@ async fn bombs_are_refused_in_little_memory() {
     ];
     for (target, body, statuses) in bombs {
         let mut calls = JoinSet::new();
-        for _ in 0..8 {
+        for _ in 0..4 {
             let (server, body) = (server.clone(), body.clone());
             let head = head(target, body.len(), CLOSE_FORM);
             calls.spawn(async move { server.call(&head, &body).await });

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use coldfront::migrate::export::cars::{CarExportError, write_car};
 use coldfront::migrate::export::{
-    Carried, ExportError, ExportOptions, ExportReport, ShardFn, export,
+    Carried, ExportError, ExportOptions, ExportReport, ShardFn, export, plan,
 };
 use coldfront::migrate::pin_lists::write_cluster_pin;
 use coldfront::migrate::pins::listed;
@@ -34,8 +34,7 @@ pub(crate) struct Flags {
     /// An archive below the hot store: a repository of Kubo's or its folder of blocks. May be given more than once.
     #[arg(long)]
     archive: Vec<PathBuf>,
-    /// Write only blocks that came at this number or later. An earlier export, and
-    /// `release`, say it at their ends.
+    /// Write only blocks that came at this number or later. `status` says the number of now, an earlier export that of its end.
     #[arg(long, value_name = "MARK")]
     since: Option<u64>,
     /// How blocks are spread over folders: next-to-last/2 as Kubo does, prefix/N or suffix/N.
@@ -50,6 +49,9 @@ pub(crate) struct Flags {
     /// Write the pins into this file as `ipfs-cluster-service state import` reads them; - for standard output.
     #[arg(long, value_name = "FILE")]
     cluster_state: Option<PathBuf>,
+    /// Write nothing: say how many blocks an export would write, how much room it needs, and how long it takes, by a sample.
+    #[arg(long, requires = "to", conflicts_with_all = ["car", "cluster_state"])]
+    plan: bool,
     /// Threads that read, hash and write.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -83,6 +85,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     }
     match &flags.to {
         None => Ok(Outcome::Done),
+        Some(to) if flags.plan => estimate(flags, &opened, to),
         Some(to) if flags.car => cars(flags, &opened, to),
         Some(to) => repository(flags, &opened, to),
     }
@@ -112,6 +115,40 @@ fn repository(flags: &Flags, opened: &Opened, to: &Path) -> anyhow::Result<Outco
         0 => Outcome::Done,
         _ => Outcome::WithFaults,
     })
+}
+
+fn estimate(flags: &Flags, opened: &Opened, to: &Path) -> anyhow::Result<Outcome> {
+    let plan = plan(&opened.pins, flags.since.unwrap_or(0), to)?;
+    if flags.json {
+        let report = json!({
+            "blocks": plan.blocks,
+            "bytes": plan.bytes,
+            "room_needed": plan.room_needed,
+            "room": plan.room,
+            "sampled_rate": plan.sampled_rate,
+            "seconds": plan.time.map(|time| time.as_secs()),
+        });
+        println!("{report}");
+        return Ok(Outcome::Done);
+    }
+    println!("blocks to write  {} ({})", plan.blocks, units::shown(plan.bytes));
+    println!("room needed      about {}", units::shown(plan.room_needed));
+    match plan.room {
+        Some(room) if room < plan.room_needed => {
+            println!("room             {}: NOT ENOUGH", units::shown(room));
+        }
+        Some(room) => println!("room             {}: enough", units::shown(room)),
+        None => println!("room             not known"),
+    }
+    match (plan.sampled_rate, plan.time) {
+        (Some(rate), Some(time)) => println!(
+            "time             {}, at {}/s at which a sample was read and hashed, if the target's disk keeps up",
+            units::time(time),
+            units::shown(rate as u64)
+        ),
+        _ => println!("time             not known: there is nothing to take a sample of"),
+    }
+    Ok(Outcome::Done)
 }
 
 /// The version of the repository that a config lies in.
@@ -168,7 +205,7 @@ fn write_cluster_state(pins: &PinIndex, file: &Path) -> anyhow::Result<u64> {
 fn write_pins(pins: &PinIndex, out: impl std::io::Write) -> anyhow::Result<u64> {
     let (mut out, mut count) = (BufWriter::new(out), 0);
     for pin in pins.list(None) {
-        write_cluster_pin(&mut out, &listed(pin?))?;
+        write_cluster_pin(&mut out, &listed(pins, pin?)?)?;
         count += 1;
     }
     out.flush()?;

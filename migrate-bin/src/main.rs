@@ -5,6 +5,7 @@
 mod export;
 mod pins;
 mod plan;
+mod release;
 mod run;
 mod show;
 mod status;
@@ -35,6 +36,7 @@ enum Verb {
     Run(run::Flags),
     Verify(verify::Flags),
     Export(Box<export::Flags>),
+    Release(release::Flags),
     Pins(pins::Flags),
     Status(status::Flags),
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Run(flags) => run::run(&flags),
         Verb::Verify(flags) => verify::run(&flags),
         Verb::Export(flags) => export::run(&flags),
+        Verb::Release(flags) => release::run(&flags),
         Verb::Pins(flags) => pins::run(&flags),
         Verb::Status(flags) => status::run(&flags),
     };

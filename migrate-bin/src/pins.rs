@@ -212,7 +212,7 @@ fn export(store: &Store, to: &Path, form: Form) -> anyhow::Result<Outcome> {
 fn write(opened: &Opened, form: Form, out: impl Write) -> anyhow::Result<u64> {
     let (mut out, mut count) = (BufWriter::new(out), 0);
     for pin in opened.pins.list(None) {
-        let pin = listed(pin?);
+        let pin = listed(&opened.pins, pin?)?;
         match form {
             Form::Text => write_text_pin(&mut out, &pin)?,
             Form::Cids => writeln!(out, "{}", pin.cid)?,

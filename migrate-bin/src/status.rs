@@ -39,5 +39,9 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
         let bytes = units::shown(job.bytes);
         println!("{}: {state}, {} blocks, {bytes}, {} faults", job.source, job.blocks, job.faults);
     }
+    if !flags.json {
+        let next = hot.next_number();
+        println!("blocks that come from now on have numbers from {next} (export --since {next})");
+    }
     Ok(Outcome::Done)
 }

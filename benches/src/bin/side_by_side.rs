@@ -8,9 +8,16 @@ use coldfront_benches::fixtures::Cache;
 use coldfront_benches::machine;
 use coldfront_benches::options::{HELP, Options, Peer, Suite};
 use coldfront_benches::report::Report;
-use coldfront_benches::suite::{cold, copies, http, kernel, memory};
+use coldfront_benches::suite::{cold, copies, hot, http, kernel, memory};
+use coldfront_benches::work;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, words)) = words.split_first()
+        && first == "work"
+    {
+        return ended(work::main(words));
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -22,7 +29,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match measure(&options) {
+    ended(measure(&options))
+}
+
+fn ended(done: Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -46,6 +57,7 @@ fn measure(options: &Options) -> Result<()> {
     for suite in &options.suites {
         match suite {
             Suite::Http => http::run(options, &cache, &mut report)?,
+            Suite::Hot => hot::run(options, &cache, &mut report)?,
             Suite::Cold => cold::run(options, &cache, &mut report)?,
             Suite::Memory => memory::run(options, &cache, &mut report)?,
             Suite::Kernel => kernel::run(options, &cache, &mut report)?,

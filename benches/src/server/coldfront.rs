@@ -29,10 +29,31 @@ impl Verify {
     }
 }
 
+/// What the gateway serves from.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// A flatfs tree.
+    Archive(&'a Path),
+    /// A hot store, its memory the default.
+    Hot(&'a Path),
+}
+
 /// `coldfront-gateway serve` over the archive `blocks`. `ready` is a whole path that it can answer.
 pub fn launch(
     name: &str,
     blocks: &Path,
+    prefix: &str,
+    ready: &str,
+    verify: Verify,
+    scratch: &Path,
+) -> Result<Launch> {
+    launch_over(name, Content::Archive(blocks), prefix, ready, verify, scratch)
+}
+
+/// The same over a tier of either kind.
+pub fn launch_over(
+    name: &str,
+    content: Content<'_>,
     prefix: &str,
     ready: &str,
     verify: Verify,
@@ -45,7 +66,11 @@ pub fn launch(
     foreign.filter(|name| name.to_string_lossy().starts_with("COLDFRONT_")).for_each(|name| {
         command.env_remove(name);
     });
-    command.arg("serve").arg("--archive").arg(blocks);
+    command.arg("serve");
+    match content {
+        Content::Archive(blocks) => command.arg("--archive").arg(blocks),
+        Content::Hot(folder) => command.arg("--hot").arg(folder),
+    };
     command.arg("--gateway").arg(address.to_string()).args([
         "--workers",
         "1",

@@ -2,6 +2,8 @@
 //! Its daemon runs offline with the defaults of its `test` profile; Go uses as many threads as it likes (GOMAXPROCS is
 //! left alone), because that is how operators run it.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,6 +65,49 @@ pub fn launch(name: &str, repo: &Path, root: &str, ready: &str, scratch: &Path) 
         prefix,
         log: scratch.join(format!("{name}.log")),
     })
+}
+
+/// A kind of store of Kubo's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Pebble, as its profile `pebbleds` makes it.
+    Pebble,
+    /// flatfs, as it comes: nothing is synced.
+    Flatfs,
+    /// flatfs with `sync: true`, as older Kubo wrote it.
+    FlatfsSynced,
+}
+
+impl Store {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pebble, Self::Flatfs, Self::FlatfsSynced];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pebble => "Kubo, pebbleds",
+            Self::Flatfs => "Kubo, flatfs",
+            Self::FlatfsSynced => "Kubo, flatfs, sync: true",
+        }
+    }
+}
+
+/// A daemon over a new repository, and where its RPC API listens.
+pub fn launch_rpc(store: Store, repo: &Path, scratch: &Path) -> Result<(Launch, SocketAddr)> {
+    let profile = if store == Store::Pebble { "pebbleds,test" } else { "test" };
+    run(repo, &["init", &format!("--profile={profile}")])?;
+    if store == Store::FlatfsSynced {
+        let file = repo.join("config");
+        let config = fs::read_to_string(&file)?;
+        ensure!(config.contains("\"sync\": false"), "{} has another form", file.display());
+        fs::write(&file, config.replace("\"sync\": false", "\"sync\": true"))?;
+    }
+    let mut launch = launch("kubo", repo, "", "", scratch)?;
+    // An identity CID: it needs no block.
+    launch.ready = "/ipfs/bafkqabtimvwgy3yk".into();
+    let api = free_address()?;
+    run(repo, &["config", "Addresses.API", &format!("/ip4/127.0.0.1/tcp/{}", api.port())])?;
+    Ok((launch, api))
 }
 
 fn command(mut command: Command, repo: &Path) -> Command {

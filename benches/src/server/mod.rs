@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::Connection;
-use crate::process::{Memory, Usage};
+use crate::process::{Memory, Usage, field};
 
 /// A server that has not answered after this long will not.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -115,6 +115,12 @@ impl Server {
     /// What it has used so far.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())
+    }
+
+    /// Bytes that it and its children had the system write to disks.
+    pub fn written(&self) -> Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        field(&io, "write_bytes:").context("the kernel counts writes")
     }
 
     /// The memory it holds now.

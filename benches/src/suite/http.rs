@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use super::RESIDENT_LIMIT;
+use crate::fixtures::hot::Hot;
 use crate::fixtures::video::{Leaves, PLAYLIST, Repo, Video};
 use crate::fixtures::{self, Cache};
 use crate::load::Load;
 use crate::options::{Group, Options, Peer};
 use crate::report::{Report, megabytes, verdict};
 use crate::rounds::{self, Outcome};
-use crate::server::coldfront::{self, Verify};
+use crate::server::coldfront::{self, Content, Verify};
 use crate::server::{Launch, Server, kubo, nginx};
 use crate::{check, machine};
 
@@ -102,6 +103,9 @@ fn folders(
     if let Some(copy) = place {
         return Ok([copy.plain.clone(), copy.blocks.clone()]);
     }
+    if group == Group::Hot {
+        return Ok([video.plain.clone(), Hot::of(cache, &video.plain)?.folder]);
+    }
     let leaves = if group == Group::DagPb { Leaves::DagPb } else { Leaves::Raw };
     Ok([video.plain.clone(), video.repo(cache, leaves)?.blocks()])
 }
@@ -111,6 +115,7 @@ fn title(group: Group) -> &'static str {
         Group::Plain => "raw leaves",
         Group::DagPb => "dag-pb leaves (CIDv0)",
         Group::Verify => "blocks verified",
+        Group::Hot => "the hot store",
         Group::Tmpfs => "all files on tmpfs (no RWF_NOWAIT)",
         Group::Harness => "nginx against itself",
     }
@@ -129,6 +134,14 @@ fn launches(
     let mut launches = vec![nginx::launch("nginx", plain, PLAYLIST, scratch)?];
     if group == Group::Harness {
         launches.push(nginx::launch("nginx-again", plain, PLAYLIST, scratch)?);
+        return Ok(launches);
+    }
+    if group == Group::Hot {
+        let hot = Hot::of(cache, &video.plain)?;
+        let (prefix, content) = (format!("/ipfs/{}", hot.root), Content::Hot(&hot.folder));
+        let ready = format!("{prefix}/{PLAYLIST}");
+        let (name, verify) = ("coldfront, hot", Verify::Off);
+        launches.push(coldfront::launch_over(name, content, &prefix, &ready, verify, scratch)?);
         return Ok(launches);
     }
     let leaves = if group == Group::DagPb { Leaves::DagPb } else { Leaves::Raw };
@@ -190,6 +203,8 @@ fn target(group: Group, load: Load) -> Option<(f64, f64)> {
         (Group::Plain | Group::DagPb, Load::Segments) => Some((0.95, 1.2)),
         (Group::Plain | Group::DagPb, Load::Ranges) => Some((0.9, 1.2)),
         (Group::Plain | Group::DagPb, Load::Whole) => Some((0.9, 1.4)),
+        (Group::Hot, Load::Segments | Load::Whole) => Some((0.6, 2.5)),
+        (Group::Hot, Load::Ranges) => Some((0.35, 4.0)),
         (Group::Tmpfs, Load::Segments) => Some((0.85, 1.5)),
         (Group::Tmpfs, Load::Ranges) => Some((0.7, 2.1)),
         _ => None,
@@ -200,8 +215,10 @@ fn asked(group: Group, load: Load, server: &Server, outcome: &Outcome) -> String
     if !server.name.starts_with("coldfront") {
         return "-".into();
     }
-    let light = outcome.last.memory.peak <= RESIDENT_LIMIT;
-    let memory = format!("<= {} MB {}", RESIDENT_LIMIT >> 20, verdict(light));
+    // A hot store may have filled its write buffers and caches, 128 MiB unless told otherwise.
+    let limit = RESIDENT_LIMIT + if group == Group::Hot { 128 << 20 } else { 0 };
+    let light = outcome.last.memory.peak <= limit;
+    let memory = format!("<= {} MB {}", limit >> 20, verdict(light));
     match target(group, load) {
         Some((rate, cpu)) => format!(
             "rate >= {rate} {}, CPU <= {cpu} {}, {memory}",

@@ -2,6 +2,7 @@
 
 pub mod cold;
 pub mod copies;
+pub mod hot;
 pub mod http;
 pub mod kernel;
 pub mod memory;

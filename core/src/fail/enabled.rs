@@ -46,6 +46,18 @@ pub(crate) fn durable_log() -> (u64, u64) {
     *DURABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The same for a write that is synced itself, and beside which nothing else is written: what it wrote is covered as
+/// well.
+pub(crate) fn writing_durably<T, E>(
+    folder: &Path,
+    write: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let done = write()?;
+    let mut durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    *durable = (*durable).max(newest_log(folder));
+    Ok(done)
+}
+
 fn newest_log(folder: &Path) -> (u64, u64) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let logs = entries.filter_map(|entry| {

@@ -6,6 +6,7 @@
 //!
 //! - `repository`: what is there at all, and whether a Kubo runs on it. `lock`: the latter.
 //! - `spec`: which store is mounted where. `datastore`: the stores, as one space of keys.
+//! - `tier`: its blocks, served in place.
 //! - `key`: the name of a block. `tree`: a flatfs tree, listed.
 //! - `pins`, `pinset` (before repository version 11), `names`, `keystore`: what is kept beside blocks.
 
@@ -19,6 +20,7 @@ mod pins;
 mod pinset;
 mod repository;
 mod spec;
+mod tier;
 pub mod tree;
 
 pub use datastore::{BlockMount, Datastore, Entries};
@@ -29,3 +31,4 @@ pub use names::NameRecord;
 pub use pins::{KuboPin, Pins};
 pub use repository::{Flavour, NEWEST_VERSION, OLDEST_VERSION, Repository, RepositoryOptions};
 pub use spec::{Mount, StoreSpec, mounts_of};
+pub use tier::RepositoryTier;

@@ -420,7 +420,7 @@ fn dropped(repository: &Repository) -> Result<BTreeMap<String, u64>, crate::kubo
 }
 
 /// Under which beginning a key is counted; `None` for what is carried over or made anew from that.
-fn prefix_if_dropped(key: &str) -> Option<String> {
+pub(super) fn prefix_if_dropped(key: &str) -> Option<String> {
     let mut parts = key.split('/').skip(1);
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     match (first, second) {

@@ -12,6 +12,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -138,6 +139,9 @@ pub(super) fn copy(
         };
         caller.faults_before_root = caller.report.fault_count();
         let end = caller.drive(order);
+        if !matches!(end, Ok(ControlFlow::Continue(()))) {
+            limit.stop();
+        }
         let end = end.and_then(|end| caller.finish(order).map(|()| end));
         drop(caller);
         // A failure of the writer is the reason of those that the caller met.
@@ -187,6 +191,10 @@ struct Batch {
 
 fn read_all(job: &Job<'_>, asked: &Receiver<Request>, read: &Sender<Answered>, limit: &Limit) {
     for Request { wanted, from_target, answer } in asked {
+        // What was asked for ahead is not wanted any more.
+        if limit.is_stopped() {
+            continue;
+        }
         let bytes =
             if from_target { held(job.hot, &wanted.cid) } else { fetch(job.source, &wanted) };
         // Where the caller has stopped, nobody waits for what is answered.
@@ -286,15 +294,27 @@ fn write_all(job: &Job<'_>, batches: &Receiver<Batch>) -> Result<(), StoreError>
 pub(super) struct Limit {
     per_second: Option<u64>,
     next: Mutex<Instant>,
+    stopped: AtomicBool,
 }
 
 impl Limit {
     pub(super) fn new(per_second: Option<u64>) -> Limit {
-        Limit { per_second, next: Mutex::new(Instant::now()) }
+        Limit { per_second, next: Mutex::new(Instant::now()), stopped: AtomicBool::new(false) }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Waits until so many bytes may have been read.
     pub(super) fn wait(&self, bytes: usize) {
+        /// How soon a stop is noticed.
+        const NAP: Duration = Duration::from_millis(50);
         let Some(per_second) = self.per_second else { return };
         let takes = Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64);
         let until = {
@@ -303,7 +323,13 @@ impl Limit {
             *next = (*next).max(Instant::now()) + takes;
             *next
         };
-        thread::sleep(until.saturating_duration_since(Instant::now()));
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.is_stopped() {
+                return;
+            }
+            thread::sleep(left.min(NAP));
+        }
     }
 }
 

@@ -6,8 +6,9 @@
 //!
 //! - `source`: where blocks come from. `order`: in which order, by disk or by root.
 //! - `copy`: readers, hashers and the writer, joined by bounded channels. `mark`: how far it is. `run`: the whole.
+//! - `plan`: what a job would take.
 //! - [`carry`]: pins, MFS root, names and keys. `verify`: whether all of it is right. `report`, `progress`: what is told.
-//! - [`export`]: the way back, a hot store as a repository that Kubo opens.
+//! - [`export`]: the way back, a hot store as a repository that Kubo opens. [`release`]: which files of a source may go.
 //! - [`pins`]: pin sets without their blocks.
 //! - [`pin_lists`]: lists of pins as Kubo, IPFS Cluster and operators write them.
 
@@ -19,7 +20,9 @@ mod mark;
 mod order;
 pub mod pin_lists;
 pub mod pins;
+mod plan;
 mod progress;
+pub mod release;
 mod report;
 mod run;
 mod source;
@@ -28,6 +31,7 @@ mod verify;
 pub use copy::Pace;
 pub use error::MigrateError;
 pub use mark::{JobStatus, jobs};
+pub use plan::{Estimate, Plan, plan};
 pub use progress::{Event, Phase, Progress};
 pub use report::{Fault, FaultKind, MAX_FAULTS, Report};
 pub use run::{Job, Root, Select, run};

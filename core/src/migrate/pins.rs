@@ -1,6 +1,8 @@
 //! Pin sets without their blocks: taken over, listed, checked. For archives that are served in place.
 //!
-//! Owns what becomes of a listed pin that is there already, and what makes a pin whole. Must not know the forms of lists,
+//! Owns what becomes of a listed pin that is there already, what makes a pin whole, and what is remembered of a pin beside what
+//! it keeps: labels, an end, what a cluster knows. That lies in the space of records [`LABELS`], under the binary CID, as
+//! the line that `ipfs-cluster-service state export` writes. Must not know the forms of lists,
 //! which [`pin_lists`](super::pin_lists) reads.
 
 use std::collections::BTreeMap;
@@ -10,13 +12,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::pin_lists::{Listed, ListedPin, Tally};
+use super::pin_lists::{Listed, ListedPin, PinList, PinListOptions, Tally, write_cluster_pin};
 use super::source::chain;
 use crate::block::{Block, Cid, RAW, verify};
 use crate::error::{ReadError, StoreError};
 use crate::pin::{NewPin, Pin, PinError, PinIndex, PinMode};
 use crate::store::BlockSource;
+use crate::store::hot::Change;
 use crate::walk::{Repeats, walk};
+
+/// The space of records that holds what lists said of pins beside what they keep.
+pub const LABELS: &str = "pin-labels";
 
 /// Pins that are taken over with one sync.
 const AT_A_TIME: usize = 1000;
@@ -74,40 +80,74 @@ pub fn import(
     watch: &mut dyn FnMut(&Imported) -> ControlFlow<()>,
 ) -> Result<Imported, PinSetError> {
     let mut done = Imported::default();
-    let mut new = Vec::with_capacity(AT_A_TIME);
+    let mut new = New::default();
     for listed in list {
         let listed = listed?;
         done.list.count(&listed);
         let Listed::Pin(pin) = listed else { continue };
         take_over(pins, below, *pin, &mut new, &mut done)?;
-        if new.len() == AT_A_TIME {
-            adopt(pins, &mut new)?;
+        if new.pins.len().max(new.labels.len()) >= AT_A_TIME {
+            new.write(pins)?;
             if watch(&done).is_break() {
                 done.stopped = true;
                 break;
             }
         }
     }
-    adopt(pins, &mut new)?;
+    new.write(pins)?;
     Ok(done)
 }
 
-fn adopt(pins: &PinIndex, new: &mut Vec<(NewPin, u64)>) -> Result<(), PinError> {
-    pins.adopt(new)?;
-    new.clear();
-    Ok(())
+/// What is to be written next.
+#[derive(Default)]
+struct New {
+    pins: Vec<(NewPin, u64)>,
+    labels: Vec<Change>,
+}
+
+impl New {
+    fn write(&mut self, pins: &PinIndex) -> Result<(), PinError> {
+        // ORDER: a label without a pin is harmless, a pin without its label has lost it.
+        pins.hot().records(LABELS).put(&self.labels)?;
+        pins.adopt(&self.pins)?;
+        self.labels.clear();
+        self.pins.clear();
+        Ok(())
+    }
+
+    /// Remembers what a list says of a pin beside what it keeps, if it says anything.
+    fn label(&mut self, listed: &ListedPin) -> io::Result<()> {
+        let bare = ListedPin {
+            line: listed.line,
+            mode: listed.mode,
+            name: listed.name.clone(),
+            created: listed.created,
+            notes: listed.notes.clone(),
+            ..ListedPin::new(listed.cid)
+        };
+        if *listed == bare {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        write_cluster_pin(&mut line, listed)?;
+        self.labels.push((listed.cid.to_bytes(), Some(line)));
+        Ok(())
+    }
 }
 
 fn take_over(
     pins: &PinIndex,
     below: &[Arc<dyn BlockSource>],
     listed: ListedPin,
-    new: &mut Vec<(NewPin, u64)>,
+    new: &mut New,
     done: &mut Imported,
 ) -> Result<(), PinSetError> {
     let there = pins.get(&listed.cid)?;
+    if there.is_some() {
+        new.label(&listed)?;
+    }
     let wanted = match &there {
-        None => NewPin { cid: listed.cid, mode: listed.mode, name: listed.name },
+        None => NewPin { cid: listed.cid, mode: listed.mode, name: listed.name.clone() },
         Some(there) => match better(there, &listed) {
             None => {
                 done.there += 1;
@@ -126,11 +166,14 @@ fn take_over(
     match &there {
         // Adopting passes by what is done, so a name is given as to any pin.
         Some(there) if there.indexed && there.mode == wanted.mode => pins.add(&wanted)?,
-        _ => new.push((wanted, listed.created.unwrap_or_else(now))),
+        _ => new.pins.push((wanted, listed.created.unwrap_or_else(now))),
     }
     match there {
         Some(_) => done.changed += 1,
-        None => done.added += 1,
+        None => {
+            new.label(&listed)?;
+            done.added += 1;
+        }
     }
     Ok(())
 }
@@ -161,14 +204,22 @@ fn now() -> u64 {
     now.map_or(0, |since| since.as_secs())
 }
 
-/// A pin as a list has it, for the forms that are written.
-pub fn listed(pin: Pin) -> ListedPin {
-    ListedPin {
+/// A pin as a list has it, for the forms that are written: with what a list said of it once. One look-up.
+pub fn listed(pins: &PinIndex, pin: Pin) -> Result<ListedPin, PinSetError> {
+    let label = pins.hot().records(LABELS).get(&pin.cid.to_bytes())?;
+    // What was over when it was written is as good as any.
+    let options = PinListOptions { now: 0, ..PinListOptions::default() };
+    let label = label.and_then(|line| match PinList::new(&line[..], options).next() {
+        Some(Ok(Listed::Pin(label))) => Some(*label),
+        _ => None,
+    });
+    Ok(ListedPin {
+        cid: pin.cid,
         mode: pin.mode,
         name: pin.name,
         created: Some(pin.since),
-        ..ListedPin::new(pin.cid)
-    }
+        ..label.unwrap_or_else(|| ListedPin::new(pin.cid))
+    })
 }
 
 /// How closely pins are looked at.

@@ -118,6 +118,7 @@ impl Verifier<'_, '_> {
                 }
             }
             self.report.stopped = stopped;
+            limit.stop();
             // Whoever is still at it finds nobody waiting.
             drop(results);
             feeder.join().map_err(|_| MigrateError::Thread)?.map_err(MigrateError::from)

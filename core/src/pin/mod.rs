@@ -40,6 +40,9 @@ pub const MAX_NAME_LEN: usize = 255;
 /// Pins of roots without links that are written in one batch.
 const PINS_AT_A_TIME: usize = 1000;
 
+/// What a pin or an edge takes on the disk, about, in bytes.
+const ROW_LEN: u64 = 256;
+
 /// A pin was not made, changed or removed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -211,6 +214,7 @@ impl PinIndex {
     /// below them comes into the index by [`PinIndex::index_next`]. `since` is when they were pinned.
     pub fn adopt(&self, pins: &[(NewPin, u64)]) -> Result<(), PinError> {
         for some in pins.chunks(PINS_AT_A_TIME) {
+            self.hot().take_room(ROW_LEN * some.len() as u64)?;
             let mut edit = self.hot().edit();
             for (pin, since) in some {
                 check_name(&pin.name)?;
@@ -361,6 +365,7 @@ impl PinIndex {
     /// Writes the record of a pin. `None` when that is all there is to do, else the pin is to be walked.
     fn begin(&self, pin: &NewPin) -> Result<Option<(PinKey, u64)>, PinError> {
         let place = self.look(&pin.cid)?;
+        self.hot().take_room(ROW_LEN)?;
         let mut edit = self.hot().edit();
         let entry = self.entry_for(&mut edit, &pin.cid, place)?;
         let key = PinKey::pin(entry.id, Spelling::of(&pin.cid));
@@ -372,6 +377,8 @@ impl PinIndex {
         let state = match (&old, pin.mode) {
             (_, PinMode::Direct) => State::Done,
             (Some(old), _) if old.mode == PinMode::Recursive && shown.is_some() => old.state,
+            // Nothing hangs below it: one change instead of two.
+            _ if crate::links::has_no_links(pin.cid.codec()) => State::Done,
             (Some(_), _) if shown.is_some() => State::WalkingWasDirect,
             _ => State::Walking,
         };
@@ -422,6 +429,7 @@ impl PinIndex {
             check_name(&pin.name)?;
             places.push(self.look(&pin.cid)?);
         }
+        self.hot().take_room(ROW_LEN * pins.len() as u64)?;
         let mut edit = self.hot().edit();
         for (pin, place) in pins.iter().zip(places) {
             let entry = self.entry_for(&mut edit, &pin.cid, place)?;

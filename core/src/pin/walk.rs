@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::{PinError, PinIndex, Place};
+use super::{PinError, PinIndex, Place, ROW_LEN};
 use crate::block::{Cid, DAG_PB, MultihashBytes};
 use crate::error::ReadError;
 use crate::links::{self, Link};
@@ -206,6 +206,7 @@ impl Walk<'_> {
         let Children { held, mut is_whole } = self.children(&cid, block.data())?;
         let mut to_visit = Vec::new();
         let (pins, absent) = (self.pins, self.absent);
+        pins.hot().take_room(ROW_LEN * held.len() as u64)?;
         self.commit(|edit| {
             for child in &held {
                 let Some(entry) = absent.may_be(pins.entry_for(edit, &child.cid, child.place))?

@@ -19,7 +19,7 @@ use crate::store::{BlockSource, Extent, Located};
 #[derive(Clone, Debug)]
 pub struct ArchiveOptions {
     /// A Kubo repository, or the `blocks` directory of one. [`Repo::open`](crate::Repo::open) takes a CAR
-    /// file as well.
+    /// file as well, and with the feature `kubo` a stopped repository whose blocks lie in Pebble or Badger.
     pub path: PathBuf,
     /// The archive may hold files named by whole CIDs, as repositories before version 12 do. A miss
     /// under the multihash is then tried under those names too: three or four opens more for a block

@@ -60,6 +60,12 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether blocks may be removed while this is served. Then the source is asked each time, and files that were
+    /// found are not held open for the next who asks.
+    fn may_remove(&self) -> bool {
+        false
+    }
+
     /// Whether [`BlockSource::locate`] always answers with extents, never with bytes in memory.
     fn gives_extents(&self) -> bool {
         false

@@ -185,7 +185,9 @@ impl Tiers {
         }
         for tier in &self.tiers {
             let Some(found) = tier.source.locate(cid)? else { continue };
-            if let Located::Extent(extent) = &found {
+            if let Located::Extent(extent) = &found
+                && !tier.source.may_remove()
+            {
                 self.files.insert(key.as_slice(), extent.block().clone());
             }
             return Ok(Some(found));
@@ -268,8 +270,8 @@ impl Tiers {
         let Some(found) = tier.source.locate(cid)? else { return Ok(None) };
         self.located.fetch_add(1, Ordering::Relaxed);
         let open = match &found {
-            Located::Extent(extent) => Some(extent.block().clone()),
-            Located::Bytes(_) => None,
+            Located::Extent(extent) if !tier.source.may_remove() => Some(extent.block().clone()),
+            Located::Extent(_) | Located::Bytes(_) => None,
         };
         let good = self.check(policy, cid, found, &tier.name)?;
         if let Some(open) = open {
@@ -292,34 +294,42 @@ impl Tiers {
         if self.suspects.contains(key.as_slice()) {
             return None;
         }
-        let open = match self.files.get(key.as_slice()) {
-            Some(open) => open,
+        let found = match self.files.get(key.as_slice()) {
+            Some(open) => Located::Extent(Extent::whole(open)),
             None => self.open_now(cid, key.as_slice())?,
         };
-        let sound = self.verify == Verify::Off || self.is_verified(&open, key.as_slice()).is_ok();
-        sound.then(|| Located::Extent(Extent::whole(open)))
+        // Bytes are those of a block so small that they were not worth a file.
+        let Located::Extent(extent) = &found else {
+            return (self.verify == Verify::Off).then_some(found);
+        };
+        let open = extent.block();
+        let sound = self.verify == Verify::Off || self.is_verified(open, key.as_slice()).is_ok();
+        sound.then_some(found)
     }
 
     /// Opens a file that no disk is needed for, in the first tier that may hold the block: what is odd about
     /// the copy there is seen and told by whoever may wait, and not passed over.
-    fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Arc<OpenBlock>> {
+    fn open_now(&self, cid: &Cid, key: &[u8]) -> Option<Located> {
         let mut tiers = self.tiers.iter();
-        let found = loop {
+        let (tier, found) = loop {
             let tier = tiers.next()?;
             match tier.source.locate_now(cid) {
-                Some(found) => break found,
+                Some(found) => break (tier, found),
                 None if tiers.len() > 0 && tier.source.lacks_now(cid) => {}
                 None => return None,
             }
         };
-        let Located::Extent(extent) = found else { return None };
         // Empty files are checked, and that is for `locate`.
-        if extent.is_empty() {
+        if found.is_empty() {
             return None;
         }
         self.located.fetch_add(1, Ordering::Relaxed);
-        self.files.insert(key, extent.block().clone());
-        Some(extent.block().clone())
+        if let Located::Extent(extent) = &found
+            && !tier.source.may_remove()
+        {
+            self.files.insert(key, extent.block().clone());
+        }
+        Some(found)
     }
 
     /// The length of a block in bytes, from the first tier that answers. One stat; not verified, except

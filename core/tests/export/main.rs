@@ -3,6 +3,7 @@
 #![cfg(feature = "migrate")]
 #![allow(clippy::unwrap_used)]
 
+mod disk_full;
 mod kills;
 mod kubo;
 mod round_trip;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use coldfront::kubo::{Repository, RepositoryOptions};
 use coldfront::migrate::Event;
 use coldfront::migrate::export::cars::{CarExportError, car_path, write_car};
-use coldfront::migrate::export::{Carried, ExportError, ExportOptions, ShardFn, export};
+use coldfront::migrate::export::{Carried, ExportError, ExportOptions, ShardFn, export, plan};
 use coldfront::pin::{NewPin, PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::store::memory::Memory;
@@ -269,6 +269,76 @@ fn an_export_that_was_stopped_goes_on_where_it_was() {
     assert_eq!(blocks_of(&to), expected(&blocks));
     assert!(!to.join("blocks/.coldfront-export").exists());
     assert!(!to.join("coldfront-export.json").exists());
+}
+
+/// After a power cut a file may have its length and not its bytes.
+#[test]
+fn what_lies_behind_the_mark_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let first = fill(&hot, 0..5000);
+    let to = folder.path().join("out");
+    let pins = PinIndex::new(&hot, Vec::new());
+    let options = ExportOptions::new(&to);
+    let stop = &mut |_: Event<'_>| ControlFlow::Break(());
+    let spoil = |block: &Block| {
+        let name = file_name(block.cid());
+        let shard = to.join("blocks").join(&name[name.len() - 8..name.len() - 6]);
+        fs::create_dir_all(&shard).unwrap();
+        fs::write(shard.join(name), vec![0; block.data().len()]).unwrap();
+    };
+    export(&pins, &[], &carried(), &options, stop).unwrap_err();
+    spoil(&first[4999]);
+    run(&hot, Vec::new(), &options).unwrap();
+    assert!(blocks_of(&to) == expected(&first));
+
+    // The same while a repository is added to.
+    let second = fill(&hot, 5000..10_000);
+    export(&pins, &[], &carried(), &options, stop).unwrap_err();
+    spoil(&second[4999]);
+    run(&hot, Vec::new(), &options).unwrap();
+    assert!(blocks_of(&to) == expected(&[first, second].concat()));
+}
+
+#[test]
+fn a_plan_counts_exactly_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let all = fill(&hot, 0..100);
+    let since = hot.next_number();
+    let newer = fill(&hot, 100..130);
+    let pins = PinIndex::new(&hot, Vec::new());
+    let to = folder.path().join("deep/out");
+    let bytes =
+        |blocks: &[Block]| blocks.iter().map(|block| block.data().len() as u64).sum::<u64>();
+    let whole = plan(&pins, 0, &to).unwrap();
+    assert_eq!((whole.blocks, whole.bytes), (130, bytes(&all) + bytes(&newer)));
+    assert!(whole.room.unwrap() > 0 && whole.room_needed > whole.bytes);
+    assert!(whole.sampled_rate.unwrap() > 0.0 && whole.time.is_some());
+    let part = plan(&pins, since, &to).unwrap();
+    assert_eq!((part.blocks, part.bytes), (30, bytes(&newer)));
+    let none = plan(&pins, hot.next_number(), &to).unwrap();
+    assert_eq!((none.blocks, none.sampled_rate, none.time), (0, None, None));
+    assert!(!folder.path().join("deep").exists());
+}
+
+#[test]
+fn blocks_that_were_missing_are_looked_for_again_by_the_next_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = open(folder.path());
+    let good = fill(&hot, 0..5);
+    let late = crate::store::block(100, 50);
+    PinIndex::new(&hot, Vec::new()).adopt(&[(NewPin::new(*late.cid()), 1)]).unwrap();
+    fill(&hot, 5..6);
+    let to = folder.path().join("out");
+    let options = ExportOptions::new(&to);
+    assert_eq!(run(&hot, Vec::new(), &options).unwrap().counts.missing, 1);
+    // It keeps the number that it has got already.
+    hot.put(std::slice::from_ref(&late)).unwrap();
+    let again = run(&hot, Vec::new(), &options).unwrap();
+    assert_eq!(again.counts.missing, 0);
+    let all = [&good[..], &fill(&hot, 5..6), &[late]].concat();
+    assert!(blocks_of(&to) == expected(&all));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cid::multibase::{Base, encode};
+use coldfront::ipns::Names;
+use coldfront::keys::Key;
 use coldfront::mfs::{HotRoot, Mfs, MfsOptions};
 use coldfront::pin::PinIndex;
 use coldfront::store::hot::HotStore;
@@ -31,6 +33,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The node with a key.
+    pub fn of(key: &Key) -> Identity {
+        // Base64 with its multibase letter in front.
+        let public_key = encode(Base::Base64Pad, key.public()).split_off(1);
+        Identity { peer_id: key.id().peer_id(), public_key }
+    }
+
     /// The node with an Ed25519 key, by its public half. Rules: the libp2p specification of peer IDs.
     pub fn of_ed25519(public_key: &[u8; 32]) -> Identity {
         // The key in its protobuf: type 1, 32 bytes.
@@ -88,6 +97,8 @@ pub struct Daemon {
     ending: watch::Sender<bool>,
     /// The file system, once somebody asked for it.
     files: Mutex<Option<Mfs>>,
+    /// Keys, and what is published under them.
+    names: Option<Names>,
 }
 
 impl Daemon {
@@ -108,12 +119,20 @@ impl Daemon {
             began,
             ending,
             files: Mutex::new(None),
+            names: None,
         }
     }
 
     /// The same node with the multiaddrs at which it can be reached, each with the peer ID at its end.
     pub fn reached_at(mut self, addresses: Vec<String>) -> Daemon {
         self.addresses = addresses;
+        self
+    }
+
+    /// The same node with keys and names, and the identity that goes with them.
+    pub fn named_by(mut self, names: Names) -> Daemon {
+        self.identity = Identity::of(names.keys().own());
+        self.names = Some(names);
         self
     }
 
@@ -166,6 +185,11 @@ impl Daemon {
     /// The pins, for a command that cannot do without.
     pub(crate) fn pins(&self) -> Result<&PinIndex, Failed> {
         self.repo.pins().ok_or_else(|| Failed::new(READ_ONLY))
+    }
+
+    /// Keys and names, for a command that cannot do without.
+    pub(crate) fn names(&self) -> Result<&Names, Failed> {
+        self.names.as_ref().ok_or_else(|| Failed::new(READ_ONLY))
     }
 
     /// The file system whose root the hot store keeps. Opened by the first who asks.

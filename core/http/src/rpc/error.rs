@@ -6,6 +6,8 @@
 use std::io;
 
 use coldfront::car::CarError;
+use coldfront::ipns::NameError;
+use coldfront::keys::KeyError;
 use coldfront::mfs::MfsError;
 use coldfront::pin::PinError;
 use coldfront::unixfs::import::ImportError;
@@ -154,6 +156,28 @@ impl From<PinError> for Failed {
             PinError::Cancelled(_) => Failed::gone(),
             PinError::Read(error) => error.into(),
             error => Failed::new(Causes(&error).to_string()),
+        }
+    }
+}
+
+impl From<KeyError> for Failed {
+    fn from(error: KeyError) -> Failed {
+        match error {
+            KeyError::Store(error) => error.into(),
+            error @ KeyError::Io { .. } => {
+                tracing::warn!(error = %Causes(&error), "a key could not be read or written");
+                Failed::new("a key could not be read or written; the server's log says why")
+            }
+            error => Failed::new(error.to_string()),
+        }
+    }
+}
+
+impl From<NameError> for Failed {
+    fn from(error: NameError) -> Failed {
+        match error {
+            NameError::Key(error) => error.into(),
+            error => Failed::new(error.to_string()),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `ls`: the entries of directories. Twin of kubo `core/commands/ls.go`.
 
-use coldfront::block::RAW;
+use coldfront::block::{DAG_PB, RAW};
+use coldfront::links::for_each_link;
 use coldfront::unixfs::dag_pb::PbNode;
 use coldfront::unixfs::{Mtime, Node};
-use coldfront::{Cid, ContentPath, Entry};
+use coldfront::{Block, Cid, ContentPath, Entry};
 use serde::Serialize;
 
 use super::call::Call;
@@ -72,57 +73,87 @@ fn ls(call: &mut Call) -> Result<(), Failed> {
     let stream = call.options.flag("stream");
     let look = call.options.flag("resolve-type") || call.options.flag("size");
     let cids = call.cids()?;
+    let mut listing = Listing { call, stream, look, cids, count: 0, links: Vec::new() };
     let mut objects = Vec::new();
-    let mut count = 0;
-    for path in call.args.clone() {
-        let found = call.resolve(&path)?;
-        let mut links: Vec<Link> = Vec::new();
-        let mut failed = None;
-        let mut take = |call: &mut Call, link: Link| -> Result<(), Failed> {
-            if stream {
-                return call.emit(&Output {
-                    objects: &[Object { hash: path.clone(), links: vec![link] }],
-                });
-            }
-            count += 1;
-            if count > MAX_AT_ONCE {
-                return Err(Failed::new(format!(
-                    "more than {MAX_AT_ONCE} entries; ask with stream=true"
-                )));
-            }
-            links.push(link);
-            call.check()
-        };
-        if found.node.is_directory() {
-            for entry in call.repo().list(&found.node)? {
-                let entry = entry?;
-                let looked = if look { self::look(call, &entry)? } else { nothing() };
-                take(call, link(&entry.name, &entry.cid, looked, &cids))?;
-            }
-        } else if let Some(block) =
-            call.repo().block(found.node.cid())?.filter(|block| block.cid().codec() != RAW)
-        {
-            // The links of a file are its parts.
-            let node =
-                PbNode::parse(block.data()).map_err(|error| Failed::new(error.to_string()))?;
-            for part in node.links() {
-                let Ok(cid) = Cid::try_from(part.cid) else { continue };
-                let name = bytes::Bytes::copy_from_slice(part.name.unwrap_or_default());
-                let entry = Entry { name, cid, tsize: part.tsize };
-                let looked = if look { self::look(call, &entry)? } else { nothing() };
-                if let Err(error) = take(call, link(&entry.name, &cid, looked, &cids)) {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
+    for path in listing.call.args.clone() {
+        listing.path(&path)?;
+        let mut links = std::mem::take(&mut listing.links);
         links.sort_by(|a, b| a.name.cmp(&b.name));
         objects.push(Object { hash: path, links });
     }
     if stream { Ok(()) } else { call.once(&Output { objects: &objects }) }
+}
+
+/// An answer in the making.
+struct Listing<'c> {
+    call: &'c mut Call,
+    stream: bool,
+    look: bool,
+    cids: CidText,
+    count: usize,
+    /// Of the path at hand, where they are not streamed.
+    links: Vec<Link>,
+}
+
+impl Listing<'_> {
+    fn path(&mut self, path: &str) -> Result<(), Failed> {
+        let cid = self.call.resolve_cid(path)?;
+        if !matches!(cid.codec(), RAW | DAG_PB) {
+            let links = links_of(&self.block(&cid)?)?;
+            return links.iter().try_for_each(|entry| self.take(path, entry));
+        }
+        let found = self.call.repo().resolve(&ContentPath::new(cid))?;
+        if found.node.is_directory() {
+            for entry in self.call.repo().list(&found.node)? {
+                self.take(path, &entry?)?;
+            }
+            return Ok(());
+        }
+        if cid.codec() == RAW {
+            return Ok(());
+        }
+        // The links of a file are its parts.
+        let links = links_of(&self.block(&cid)?)?;
+        links.iter().try_for_each(|entry| self.take(path, entry))
+    }
+
+    fn block(&self, cid: &Cid) -> Result<Block, Failed> {
+        self.call.repo().block(cid)?.ok_or_else(|| Failed::not_found(cid))
+    }
+
+    fn take(&mut self, path: &str, entry: &Entry) -> Result<(), Failed> {
+        let looked = if self.look { look(self.call, entry)? } else { nothing() };
+        let link = link(&entry.name, &entry.cid, looked, &self.cids);
+        if self.stream {
+            let object = Object { hash: path.to_owned(), links: vec![link] };
+            return self.call.emit(&Output { objects: &[object] });
+        }
+        self.count += 1;
+        if self.count > MAX_AT_ONCE {
+            return Err(Failed::new(format!(
+                "more than {MAX_AT_ONCE} entries; ask with stream=true"
+            )));
+        }
+        self.links.push(link);
+        self.call.check()
+    }
+}
+
+/// The links of a block. Those of dag-pb have names.
+fn links_of(block: &Block) -> Result<Vec<Entry>, Failed> {
+    let mut entries = Vec::new();
+    if block.cid().codec() != DAG_PB {
+        let no_name = |cid| Entry { name: bytes::Bytes::new(), cid, tsize: None };
+        for_each_link(block, &mut |cid| entries.push(no_name(cid)))?;
+        return Ok(entries);
+    }
+    let node = PbNode::parse(block.data()).map_err(|error| Failed::new(error.to_string()))?;
+    for part in node.links() {
+        let cid = Cid::try_from(part.cid).map_err(|error| Failed::new(error.to_string()))?;
+        let name = bytes::Bytes::copy_from_slice(part.name.unwrap_or_default());
+        entries.push(Entry { name, cid, tsize: part.tsize });
+    }
+    Ok(entries)
 }
 
 fn link(name: &[u8], cid: &Cid, looked: Looked, cids: &CidText) -> Link {
@@ -152,6 +183,10 @@ fn look(call: &Call, entry: &Entry) -> Result<Looked, Failed> {
             None => call.repo().size(&entry.cid)?.unwrap_or(0),
         };
         return Ok(Looked { size, kind: FILE, ..nothing() });
+    }
+    // Of what is neither file nor directory nothing is told.
+    if entry.cid.codec() != DAG_PB {
+        return Ok(nothing());
     }
     let found = call.repo().resolve(&ContentPath::new(entry.cid))?;
     let node = &found.node;

@@ -80,8 +80,10 @@ fn stat(call: &mut Call) -> Result<(), Failed> {
     let (mut size, mut blocks) = (daemon.storage().archive_bytes.unwrap_or(0), 0);
     if let Ok(hot) = daemon.hot() {
         let space = hot.space()?;
-        size += space.blobs + space.tables;
-        blocks = hot.held().0;
+        let (held, bytes) = hot.held();
+        // What came lately is in memory and in the log alone.
+        size += (space.blobs + space.tables).max(bytes);
+        blocks = held;
     }
     let whole = !size_only;
     call.once(&Stat {

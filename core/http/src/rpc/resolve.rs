@@ -26,7 +26,13 @@ struct ResolvedPath {
 }
 
 fn resolve(call: &mut Call) -> Result<(), Failed> {
-    let path = call.path(call.arg(0))?;
+    let path = match call.arg(0) {
+        name if name.starts_with("/ipns/") => {
+            let path = call.daemon.names()?.resolve(name, true)?;
+            call.path(&path)?
+        }
+        path => call.path(path)?,
+    };
     let end = dag_path::resolve(call.repo(), &path)?;
     let mut path = format!("/ipfs/{}", call.cids()?.show(&end.cid));
     for name in &end.rest {

@@ -15,6 +15,7 @@ mod files;
 mod flatfs;
 mod leveldb;
 mod place;
+mod plan;
 mod records;
 mod report;
 
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use coldfront_flatfs::ShardFn;
 pub use error::ExportError;
+pub use plan::{ExportPlan, plan};
 pub use report::{Counts, ExportReport, MAX_PROBLEMS, Problem};
 
 use blocks::Sources;
@@ -153,7 +155,12 @@ fn begin(pins: &PinIndex, options: &ExportOptions) -> Result<(Place, Mark), Expo
         Found::Repository => {
             let shards = shards_of_repository(root)?;
             let place = Place::of_repository(root, shards, folder)?;
-            let last = place::last_mark(root)?.map(|mark| mark.next);
+            // What was missing or bad may be there now, and keeps its number.
+            let last =
+                place::last_mark(root)?.map(|mark| match mark.counts.missing + mark.counts.bad {
+                    0 => mark.next,
+                    _ => mark.since,
+                });
             let since = options.since.or(last).unwrap_or(0);
             let usage = flatfs::usage_of(&place.at("blocks"))?.unwrap_or(0);
             let mark = Mark { since, next: since, usage, added_to: true, ..Mark::default() };

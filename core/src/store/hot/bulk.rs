@@ -79,6 +79,7 @@ impl BulkWriter {
 
     fn write(&self, blocks: &[Block], mark: Option<&[u8]>) -> Result<(), StoreError> {
         let mut edit = Edit::new(&self.store, Log::Off, Some(&self.lease));
+        edit.expect(blocks);
         for block in blocks {
             edit.put(block)?;
         }

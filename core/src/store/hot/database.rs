@@ -11,6 +11,7 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
+use super::buffers::Buffers;
 use super::error::HotError;
 use super::folder::Folder;
 use super::options::Settings;
@@ -20,6 +21,7 @@ use crate::fail;
 pub(super) struct Database {
     // ORDER: fields drop in this order; the lock on the folder goes when RocksDB is closed.
     db: DB,
+    buffers: Buffers,
     /// The store's folder, for sentences.
     path: PathBuf,
     _folder: Option<Folder>,
@@ -56,11 +58,16 @@ impl Database {
         options.create_missing_column_families(create);
         let db = DB::open_cf_descriptors(&options, at, settings.families())
             .map_err(|error| HotError::engine(store, "opening it", &error))?;
-        Ok(Database { db, path: store.to_owned(), _folder: None })
+        Ok(Database { db, buffers: settings.buffers(), path: store.to_owned(), _folder: None })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder of its files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.db.path().to_owned()
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, HotError> {
@@ -150,6 +157,11 @@ impl Database {
         Ok(Rows { rows, started: false, path: &self.path })
     }
 
+    /// Returns when there is room for a write. To be called before anything is held that others wait for.
+    pub(super) fn wait_for_buffers(&self) {
+        self.buffers.wait(&self.db);
+    }
+
     /// Writes all of it or none. Visible on return.
     pub(super) fn write(&self, batch: Batch, log: Log) -> Result<(), HotError> {
         let mut options = WriteOptions::default();
@@ -160,12 +172,12 @@ impl Database {
         Ok(())
     }
 
-    /// Writes all of it or none; durable on return.
+    /// Writes all of it or none; durable on return. To be called where nobody else writes.
     pub(super) fn write_durably(&self, batch: Batch) -> Result<(), HotError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         fail::point("before a durable write");
-        fail::syncing(&self.path.join("db"), || self.db.write_opt(batch.0, &options))
+        fail::writing_durably(&self.path.join("db"), || self.db.write_opt(batch.0, &options))
             .map_err(self.failed("writing"))?;
         fail::point("after a durable write");
         Ok(())
@@ -262,6 +274,11 @@ impl std::fmt::Debug for Database {
 pub(super) struct Batch(WriteBatch);
 
 impl Batch {
+    /// With room for about `bytes`, so that it does not grow, and copy itself, while it is filled.
+    pub(super) fn with_room_for(bytes: usize) -> Batch {
+        Batch(WriteBatch::with_capacity_bytes(bytes))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

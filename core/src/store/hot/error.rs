@@ -62,16 +62,40 @@ pub enum HotError {
         /// What was found.
         what: String,
     },
-    /// No space is left on the disk. Reading goes on; writing does not by itself when there is room again, since
-    /// RocksDB stays with the error of a flush until it is opened anew.
+    /// No space is left on the disk. Reading goes on, and writing does so some five seconds after there is room again:
+    /// RocksDB looks for it itself.
     #[error(
-        "hot store {path}: the disk is full; reads go on, and writes will when there is room and the store is opened again"
+        "hot store {path}: the disk is full; reads go on, and writes will by themselves when there is room"
     )]
     Full {
         /// The store's folder.
         path: PathBuf,
         /// What RocksDB said.
         source: EngineError,
+    },
+    /// What is free on the disk is kept for what frees space. Reading, unpinning and collecting go on.
+    #[error(
+        "hot store {path}: {free} bytes are free on its disk, and the last {reserve} are kept for collecting garbage; unpin and collect, or make room"
+    )]
+    Reserve {
+        /// The store's folder.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are kept ([`HotOptions::reserve`](super::HotOptions::reserve)).
+        reserve: u64,
+    },
+    /// Giving space back takes more room first than there is.
+    #[error(
+        "hot store {path}: giving space back rewrites up to {needed} bytes first, and {free} are free on its disk; make room, or collect more garbage"
+    )]
+    NoRoomToReclaim {
+        /// The store's folder.
+        path: PathBuf,
+        /// Bytes that may be written before any is freed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
     /// RocksDB failed.
     #[error("hot store {path}: {doing} failed; check the disk below it")]
@@ -115,6 +139,14 @@ pub enum HotError {
 pub struct EngineError(pub(super) String);
 
 impl HotError {
+    /// Whether more room on the disk is what is missing.
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            HotError::Full { .. } | HotError::Reserve { .. } | HotError::NoRoomToReclaim { .. }
+        )
+    }
+
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> HotError {
         let path = path.to_owned();
         move |source| HotError::Io { path, doing, source }

@@ -6,9 +6,12 @@
 //!
 //! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
-//! - `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
+//! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
+//! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
 //! - `lease`: what a writer at work counts on.
 
+mod blob_file;
+mod buffers;
 mod bulk;
 mod claims;
 mod commits;
@@ -21,7 +24,9 @@ mod lease;
 mod list;
 mod options;
 mod payload;
+mod places;
 mod records;
+mod room;
 mod scan;
 mod schema;
 mod sweep;
@@ -29,14 +34,16 @@ mod unflushed;
 mod writer;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
 pub use lease::Lease;
 pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
-pub use payload::{DEFAULT_GARBAGE_RATIO, Space};
+pub use payload::{DEFAULT_GARBAGE_RATIO, Price, Space};
 pub use records::{Change, Record, Records};
 pub use scan::{Scan, Scanned};
 pub use schema::FORMAT_VERSION;
@@ -48,6 +55,8 @@ pub(crate) use edges::{EdgeRow, PinKey, Walked};
 use folder::Folder;
 use lease::Leases;
 use options::Settings;
+use places::Places;
+use room::Room;
 pub(crate) use schema::{Entry, Held, Id, Spelling};
 use schema::{Family, index_key, meta};
 pub(crate) use writer::Edit;
@@ -56,6 +65,11 @@ use writer::Writer;
 use crate::block::{Block, Cid};
 use crate::error::StoreError;
 use crate::store::{BlockSource, BlockStore, Located};
+
+/// How long background work sleeps at a time while somebody waits for the writer's lock, and how long it lets others go
+/// first before it goes on itself.
+const STEP_ASIDE: Duration = Duration::from_micros(100);
+const LONGEST_WAY: Duration = Duration::from_millis(20);
 
 /// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
 ///
@@ -84,13 +98,17 @@ pub struct HotStore {
 struct Inner {
     database: Database,
     writer: Mutex<Writer>,
+    /// Callers that wait for the writer's lock.
+    waiting: AtomicUsize,
     commits: Commits,
     leases: Leases,
+    room: Room,
     /// One flush of everything at a time, so that it is known what each covers.
     flushing: Mutex<()>,
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
+    places: Places,
     /// One caller at a time gives a name another root.
     naming: Mutex<()>,
 }
@@ -108,14 +126,19 @@ impl HotStore {
         let database = Database::open(&settings, folder)?;
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
+        let room = Room::new(database.path(), options.reserve.unwrap_or(options.memory));
+        let places = Places::new(database.files());
         let inner = Inner {
             database,
             writer,
+            waiting: AtomicUsize::new(0),
             commits: Commits::default(),
             leases: Leases::default(),
+            room,
             flushing: Mutex::new(()),
             collecting: Mutex::new(()),
             claims: Claims::default(),
+            places,
             naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
@@ -170,18 +193,43 @@ impl HotStore {
         Ok(payload::space(self.database())?)
     }
 
-    /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. The price of
-    /// a [`HotStore::reclaim`] can be told from what it returns.
+    /// Bytes that are free on its disk. One system call.
+    pub fn free(&self) -> Result<u64, StoreError> {
+        Ok(self.inner.room.free()?)
+    }
+
+    /// Finds out how much garbage there is: compacts the keys of blocks, some 30 bytes each. What it returns tells the
+    /// price of a [`HotStore::reclaim`] ([`Space::price`]). Files of which nothing is needed go at once.
     pub fn settle(&self) -> Result<Space, StoreError> {
-        Ok(payload::settle(self.database())?)
+        Ok(payload::settle(self.database(), self.inner.room.free()?)?)
     }
 
     /// Gives space of removed blocks back to the disk: rewrites the blocks that live in blob files of which
     /// at least `garbage_ratio` (0 to 1, [`DEFAULT_GARBAGE_RATIO`]) is garbage. Runs beside reads and
-    /// writes; needs room for the largest such file.
+    /// writes. Costs [`Space::price`] at most, and needs room for what it writes, since files go only when all of it is
+    /// written: where there is too little, it begins with the files that have most garbage, and what these give makes
+    /// room for the next.
     pub fn reclaim(&self, garbage_ratio: f64) -> Result<Space, StoreError> {
-        payload::settle(self.database())?;
-        Ok(payload::reclaim(self.database(), garbage_ratio)?)
+        let mut space = self.settle()?;
+        loop {
+            let free = self.inner.room.free()?;
+            let needed = space.price(garbage_ratio).writes;
+            let Some(ratio) = payload::affordable(&space, garbage_ratio, free) else {
+                let path = self.database().path().to_owned();
+                return Err(HotError::NoRoomToReclaim { path, needed, free }.into());
+            };
+            let after = payload::reclaim(self.database(), ratio)?;
+            self.inner.places.close_removed();
+            if ratio <= garbage_ratio || after.blobs >= space.blobs {
+                return Ok(after);
+            }
+            space = after;
+        }
+    }
+
+    /// Takes room on the disk for so many bytes; an error when only the reserve is left.
+    pub(crate) fn take_room(&self, bytes: u64) -> Result<(), HotError> {
+        self.inner.room.take(bytes)
     }
 
     /// Makes everything durable, what bulk writers wrote included.
@@ -238,7 +286,19 @@ impl HotStore {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.waiting.fetch_add(1, Ordering::Relaxed);
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
+        writer
+    }
+
+    /// For work in the background that takes the writer's lock again and again: returns when nobody waits for it, or
+    /// after [`LONGEST_WAY`]. A lock that is let go and taken at once would be had by the one who is running.
+    fn give_way(&self) {
+        let began = Instant::now();
+        while self.inner.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < LONGEST_WAY {
+            std::thread::sleep(STEP_ASIDE);
+        }
     }
 
     /// The name it has in sentences.
@@ -248,6 +308,7 @@ impl HotStore {
 
     fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
         let mut edit = Edit::new(self, Log::On, lease);
+        edit.expect(blocks);
         for block in blocks {
             edit.put(block)?;
         }
@@ -281,7 +342,7 @@ fn check_format(database: &Database) -> Result<(), HotError> {
 impl BlockSource for HotStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
         let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
-        let Some(data) = payload::get(self.database(), &entry)? else {
+        let Some(data) = payload::get(self.database(), &self.inner.places, &entry)? else {
             // Removed since the index was asked, or lost.
             return match self.entry_here(cid)? {
                 Some(again) if again.id == entry.id => Err(self.corrupt(cid)),
@@ -297,10 +358,28 @@ impl BlockSource for HotStore {
 
     fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
         let Some(entry) = self.entry_here(cid)? else { return Ok(None) };
-        if let Some(extent) = payload::extent(self.database(), &entry) {
-            return Ok(Some(Located::Extent(extent)));
+        if let Some(place) = payload::place(&self.inner.places, &entry) {
+            return Ok(Some(Located::Extent(place.extent(cid))));
         }
         Ok(self.get(cid)?.map(|block| Located::Bytes(block.into_data())))
+    }
+
+    /// Known of a block in a blob file that was asked for before, and of small ones in RocksDB's cache.
+    fn locate_now(&self, cid: &Cid) -> Option<Located> {
+        let row = self.database().get_now(Family::Index, index_key(cid).as_slice())??;
+        let entry = Entry::parse(&row).ok()?;
+        payload::locate_now(self.database(), &self.inner.places, cid, &entry)
+    }
+
+    /// What was removed is not found any more, however lately it was read.
+    fn may_remove(&self) -> bool {
+        true
+    }
+
+    /// Always. Closes files that RocksDB has removed.
+    fn available(&self) -> Result<(), StoreError> {
+        self.inner.places.close_removed();
+        Ok(())
     }
 
     /// Known when the filter of the index, or the row itself, is in memory: in RocksDB's block cache or its write

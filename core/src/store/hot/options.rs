@@ -10,6 +10,7 @@ use rocksdb::{
     LogLevel, LruCacheOptions, Options, SliceTransform, WriteBufferManager,
 };
 
+use super::buffers::Buffers;
 use super::counts;
 use super::error::HotError;
 use super::schema::Family;
@@ -26,12 +27,26 @@ pub struct HotOptions {
     pub memory: u64,
     /// Files that RocksDB may hold open. Default 512. Must be bounded: opening otherwise reads every file.
     pub open_files: u32,
+    /// Free space on its disk that new blocks and pins leave alone, in bytes, so that garbage can be collected when the
+    /// disk is full. `None`: as much as `memory`, which is twice what the write buffers hold. 0 for none.
+    pub reserve: Option<u64>,
 }
 
 impl HotOptions {
     /// A store at `path`, created when absent, with the defaults.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        HotOptions { path: path.into(), create: true, memory: 128 * MIB, open_files: 512 }
+        HotOptions {
+            path: path.into(),
+            create: true,
+            memory: 128 * MIB,
+            open_files: 512,
+            reserve: None,
+        }
+    }
+
+    /// The most files that a store with these options holds open: RocksDB's, and those that blocks are sent from.
+    pub fn most_open_files(&self) -> u32 {
+        self.open_files.max(LEAST_OPEN_FILES).saturating_add(super::places::OPEN_FILES)
     }
 }
 
@@ -49,7 +64,7 @@ pub(super) struct Shares {
     /// All write buffers together, those being flushed included: half. They decide how large a blob file
     /// of one flush becomes, and so how many there are.
     pub(super) buffers: u64,
-    /// The write buffer of `blocks`: a third of those, so that one fills while another is flushed.
+    /// The write buffer of one family: a third of those, so that that of `blocks` fills while another is flushed.
     pub(super) block_buffer: u64,
     /// The block cache with indexes and filters: three eighths. The rest is left to what RocksDB does not
     /// count: iterators, batches on their way, the allocator.
@@ -69,6 +84,7 @@ impl Shares {
 /// RocksDB's settings for one store.
 pub(super) struct Settings {
     pub(super) options: Options,
+    manager: WriteBufferManager,
     shares: Shares,
     cache: Cache,
 }
@@ -83,7 +99,7 @@ impl Settings {
         db.set_max_open_files(clamped(options.open_files.max(LEAST_OPEN_FILES)));
         // Opening reads a few files, not each: statistics of old files are not worth a seek.
         db.set_skip_stats_update_on_db_open(true);
-        // No stall when the buffers are full: they are flushed, and writers feel RocksDB's own brakes.
+        // No stall inside RocksDB when they are full: writers wait before (`buffers.rs`).
         let buffers = WriteBufferManager::new_write_buffer_manager(to_usize(shares.buffers), false);
         db.set_write_buffer_manager(&buffers);
         // The log is replayed at open: no longer than what the buffers hold.
@@ -103,7 +119,12 @@ impl Settings {
         db.set_stats_persist_period_sec(0);
         // The manifest is written anew when it has grown to this; it is read at open.
         db.set_max_manifest_file_size(to_usize(64 * MIB));
-        Ok(Settings { options: db, shares, cache })
+        Ok(Settings { options: db, manager: buffers, shares, cache })
+    }
+
+    /// The write buffers of all families.
+    pub(super) fn buffers(&self) -> Buffers {
+        Buffers::new(&self.manager, self.shares.buffers)
     }
 
     /// Each family with its settings.
@@ -120,18 +141,23 @@ impl Settings {
         // Sizes of levels follow the data: space is not held by old copies in a level that is too large.
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_compression_type(DBCompressionType::None);
+        // After a full disk RocksDB goes on when as much is free as the largest write buffer of any family has: left to
+        // its default, 64 MiB.
+        options.set_write_buffer_size(to_usize(self.shares.block_buffer));
+        // Out of reach, since a writer that RocksDB has stopped stops it from recovering (`buffers.rs`). The buffers are
+        // bounded together, by their bytes; too many files of level 0 slow writers down from 20 on.
+        options.set_max_write_buffer_number(64);
+        options.set_level_zero_stop_writes_trigger(i32::MAX);
         match family {
             Family::Blocks => self.blob_files(&mut options),
             Family::Index => {
                 // Most questions are for blocks that are not here: the filter answers those.
                 table.set_bloom_filter(10.0, false);
-                options.set_write_buffer_size(to_usize(self.shares.block_buffer));
             }
             Family::Ids => table.set_bloom_filter(10.0, false),
             Family::Small => {
                 options.set_compression_type(DBCompressionType::Lz4);
                 options.set_bottommost_compression_type(DBCompressionType::Zstd);
-                options.set_write_buffer_size(to_usize(self.shares.block_buffer));
             }
             Family::Refs | Family::Pins | Family::Walked => {
                 // "Does anything keep this block" asks for the first eight bytes of a key, its id.
@@ -177,7 +203,6 @@ impl Settings {
         // Space is reclaimed when it is asked for and pays (`payload.rs`). Left on, it rewrites sound data:
         // write amplification of 7 and more was reported without any garbage.
         options.set_enable_blob_gc(false);
-        options.set_write_buffer_size(to_usize(self.shares.block_buffer));
         // The tables hold keys and references only, some 30 bytes for a block.
         options.set_target_file_size_base(8 * MIB);
         options.set_max_bytes_for_level_base(64 * MIB);

@@ -1,6 +1,6 @@
 //! The bytes of blocks: where they lie, and nothing else of the store knows it.
 //!
-//! Owns the families `blocks` and `small`. Everything above speaks of ids, so that another layout (pack
+//! Owns the families `blocks` and `small`; `places` knows where in which blob file. Everything above speaks of ids, so that another layout (pack
 //! files of our own, which reclaim space by punching holes and can be sent by the kernel) changes this
 //! file alone. Measured among four layouts; what the others cost stands in `core/DESIGN.md`.
 
@@ -9,8 +9,10 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::database::{Batch, Database};
 use super::error::HotError;
+use super::places::{Place, Places};
 use super::schema::{Entry, Family, Held, Id, SMALL_BLOCK_LEN};
-use crate::store::Extent;
+use crate::block::Cid;
+use crate::store::Located;
 
 /// Blob files with at least this share of garbage are rewritten by a reclaim, unless told otherwise.
 pub const DEFAULT_GARBAGE_RATIO: f64 = 0.3;
@@ -25,6 +27,45 @@ pub struct Space {
     pub garbage: u64,
     /// Bytes of all other tables.
     pub tables: u64,
+    /// Bytes among them of the keys of blocks in blob files, which a reclaim rewrites.
+    pub keys: u64,
+}
+
+/// What giving space back costs and brings, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Price {
+    /// Bytes that are written, and as many read: blocks that live in files with garbage, and keys.
+    pub writes: u64,
+    /// Bytes that the disk gets back, over and above what is written.
+    pub frees: u64,
+}
+
+impl Space {
+    /// All bytes that the store takes on the disk, its log left out.
+    pub fn total(&self) -> u64 {
+        self.blobs.saturating_add(self.tables)
+    }
+
+    /// The price of a reclaim of files of which at least `ratio` is garbage. RocksDB tells no figures of single files, so
+    /// it is a bound: such a file has at most `(1 - ratio) / ratio` live bytes for each that is garbage.
+    pub fn price(&self, ratio: f64) -> Price {
+        let ratio = ratio.clamp(0.001, 1.0);
+        let live = self.blobs.saturating_sub(self.garbage);
+        let beside = (self.garbage as f64 * (1.0 - ratio) / ratio).ceil() as u64;
+        let moved = live.min(beside);
+        let writes = if moved == 0 { 0 } else { moved.saturating_add(self.keys) };
+        Price { writes, frees: self.garbage }
+    }
+}
+
+/// Shares of garbage that are tried one after another where room is short.
+const STEPS: [f64; 6] = [0.95, 0.9, 0.8, 0.65, 0.5, 0.4];
+
+/// The lowest share of garbage, from `ratio` on, for whose price there is room; `None` when there is none for any.
+pub(super) fn affordable(space: &Space, ratio: f64, free: u64) -> Option<f64> {
+    let steps = STEPS.into_iter().rev().filter(|step| *step > ratio);
+    std::iter::once(ratio).chain(steps).find(|step| space.price(*step).writes <= free)
 }
 
 /// Puts bytes under an id; says where they will lie.
@@ -43,18 +84,42 @@ pub(super) fn put(
 
 /// The bytes of a block, or `None` when they are not here. One read of a table, one of a blob file.
 ///
-/// A copy of what RocksDB holds. Without it (the value kept alive beside its database) a warm read of 256 KiB took
-/// as long within the noise of the machine, since RocksDB copies twice before; and bytes on their way to a slow
-/// client would keep the store from being closed.
-pub(super) fn get(database: &Database, entry: &Entry) -> Result<Option<Bytes>, HotError> {
+/// What lies in a blob file is read from there, checked as RocksDB would, and copied once where RocksDB copies three
+/// times. Else a copy of what RocksDB holds: without it, bytes on their way to a slow client would keep the store from
+/// being closed.
+pub(super) fn get(
+    database: &Database,
+    places: &Places,
+    entry: &Entry,
+) -> Result<Option<Bytes>, HotError> {
     let Some(family) = family_of(entry.held) else { return Ok(None) };
+    if let Some(value) = place(places, entry).and_then(|place| place.read()) {
+        return Ok(Some(Bytes::from(value)));
+    }
     let found = database.get(family, &entry.id.key())?;
     Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
 }
 
-/// Where the bytes lie in a file. Never, in this layout: blob files are RocksDB's own.
-pub(super) fn extent(_database: &Database, _entry: &Entry) -> Option<Extent> {
-    None
+/// Where the bytes lie in a file, if they lie in a blob file that is known.
+pub(super) fn place(places: &Places, entry: &Entry) -> Option<Place> {
+    if entry.held == Held::Blob { places.find(entry) } else { None }
+}
+
+/// What can be said of the bytes without a disk: where they lie, or the bytes themselves of a small block in the cache.
+pub(super) fn locate_now(
+    database: &Database,
+    places: &Places,
+    cid: &Cid,
+    entry: &Entry,
+) -> Option<Located> {
+    match entry.held {
+        Held::Blob => Some(Located::Extent(places.find_now(entry)?.extent(cid))),
+        Held::Small => {
+            let bytes = database.get_now(Family::Small, &entry.id.key())??;
+            Some(Located::Bytes(Bytes::copy_from_slice(&bytes)))
+        }
+        Held::Archive => None,
+    }
 }
 
 /// Removes the bytes of a block. Frees no space by itself: see [`reclaim`].
@@ -83,6 +148,7 @@ pub(super) fn space(database: &Database) -> Result<Space, HotError> {
         blobs: database.number(Family::Blocks, "rocksdb.total-blob-file-size")?,
         garbage: database.number(Family::Blocks, "rocksdb.live-blob-file-garbage-size")?,
         tables: 0,
+        keys: database.number(Family::Blocks, "rocksdb.total-sst-files-size")?,
     };
     for family in Family::ALL {
         space.tables += database.number(family, "rocksdb.total-sst-files-size")?;
@@ -92,10 +158,14 @@ pub(super) fn space(database: &Database) -> Result<Space, HotError> {
 
 /// Finds out what is garbage: writes out what is in memory, then compacts the keys of blocks. Rewrites no
 /// payload, only tables of some 30 bytes a block.
-pub(super) fn settle(database: &Database) -> Result<Space, HotError> {
+pub(super) fn settle(database: &Database, free: u64) -> Result<Space, HotError> {
     database.flush()?;
-    for family in [Family::Index, Family::Ids, Family::Small, Family::Blocks] {
-        database.compact(family, &compaction(BottommostLevelCompaction::ForceOptimized))?;
+    // Those that say what is garbage first; of the others, those for which there is room.
+    for family in [Family::Blocks, Family::Small, Family::Ids, Family::Index] {
+        let size = database.number(family, "rocksdb.total-sst-files-size")?;
+        if family == Family::Blocks || size < free / 2 {
+            database.compact(family, &compaction(BottommostLevelCompaction::ForceOptimized))?;
+        }
     }
     space(database)
 }
@@ -125,4 +195,29 @@ fn compaction(bottom: BottommostLevelCompaction) -> CompactOptions {
     options.set_exclusive_manual_compaction(false);
     options.set_bottommost_level_compaction(bottom);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_price_is_a_bound_by_the_share_of_garbage_and_by_what_lives() {
+        let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 1 };
+        assert_eq!(space.price(0.5).writes, 30 * GIB + 1);
+        assert_eq!(space.price(0.3).writes, 70 * GIB + 1);
+        assert_eq!(space.price(1.0).writes, 0);
+        assert_eq!(Space::default().price(0.0), Price::default());
+    }
+
+    #[test]
+    fn with_little_room_the_files_with_most_garbage_go_first() {
+        let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 0 };
+        assert_eq!(affordable(&space, 0.3, 70 * GIB), Some(0.3));
+        assert_eq!(affordable(&space, 0.3, 31 * GIB), Some(0.5));
+        assert_eq!(affordable(&space, 0.3, 4 * GIB), Some(0.9));
+        assert_eq!(affordable(&space, 0.3, GIB), None);
+    }
 }

@@ -41,6 +41,11 @@ impl HotStore {
         Ok(self.entry(cid)?.map(|entry| entry.id.0))
     }
 
+    /// A number that every block has or exceeds which comes into the store from now on.
+    pub fn next_number(&self) -> u64 {
+        self.writer().next_id().0
+    }
+
     fn page_from(&self, from: Id) -> Result<Vec<Scanned>, HotError> {
         let database = self.database();
         let mut rows = database.scan(Family::Ids, &from.key(), None)?;
@@ -112,6 +117,14 @@ mod tests {
         let rest: Vec<_> = hot.scan(middle).map(Result::unwrap).collect();
         assert_eq!(rest, all[PAGE + 1..]);
         assert_eq!(hot.scan(all.last().unwrap().number + 1).count(), 0);
+        assert_eq!(hot.scan(hot.next_number()).count(), 0);
+        drop(hot);
+        let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+        assert_eq!(hot.scan(0).count(), all.len());
+        let since = hot.next_number();
+        let newer = Block::verified(cid_of(block::RAW, b"newer"), "newer".into()).unwrap();
+        hot.put(&[newer]).unwrap();
+        assert_eq!(hot.scan(since).count(), 1);
     }
 
     #[test]

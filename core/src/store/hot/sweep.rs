@@ -112,8 +112,7 @@ impl HotStore {
             }
             edit.commit()?;
             removed.extend(gone.into_iter().cloned());
-            // Whoever waits for the lock goes first.
-            std::thread::yield_now();
+            self.give_way();
         }
         Ok(removed)
     }

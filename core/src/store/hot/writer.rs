@@ -23,6 +23,9 @@ use crate::unixfs::dag_pb::PbNode;
 /// skipped for ever: 2^64 last longer than any disk.
 const IDS_AT_A_TIME: u64 = 1 << 20;
 
+/// Bytes that a block takes in a batch beside its own: the rows that name it.
+const ROWS_OF_A_BLOCK: usize = 192;
+
 /// What is guarded by the lock.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -140,6 +143,7 @@ pub(crate) struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     pub(super) fn new(store: &'a HotStore, log: Log, lease: Option<&'a Lease>) -> Edit<'a> {
+        store.database().wait_for_buffers();
         Edit {
             store,
             writer: store.writer(),
@@ -155,6 +159,12 @@ impl<'a> Edit<'a> {
 
     fn database(&self) -> &'a Database {
         self.store.database()
+    }
+
+    /// To be called before the first change, where many blocks will follow.
+    pub(super) fn expect(&mut self, blocks: &[Block]) {
+        let bytes: usize = blocks.iter().map(|block| block.data().len() + ROWS_OF_A_BLOCK).sum();
+        self.batch = Batch::with_room_for(bytes);
     }
 
     fn give(&mut self) -> Result<Id, HotError> {
@@ -182,7 +192,11 @@ impl<'a> Edit<'a> {
             let place = self.store.name();
             StoreError::TooLarge { cid: *block.cid(), place, len }
         })?;
-        let id = match self.entry(block.cid())? {
+        let known = self.entry(block.cid())?;
+        if known.is_none_or(|entry| entry.held == Held::Archive) {
+            self.store.take_room(len)?;
+        }
+        let id = match known {
             Some(entry) if entry.held != Held::Archive => {
                 self.rests_on(entry.id);
                 return Ok(());

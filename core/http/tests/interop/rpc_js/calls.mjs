@@ -35,6 +35,18 @@ const plain = (value) => {
   if (typeof value === 'function') return 'a function'
   return value
 }
+// What a tar holds. Kubo says when it was asked for as each entry's time, in extended headers if a client is not given the archive as it is.
+const entries = (tar) => {
+  const found = []
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0;) {
+    const field = (from, length) => tar.subarray(at + from, at + from + length).toString().replace(/\0.*$/s, '')
+    const size = parseInt(field(124, 12), 8) || 0
+    const type = field(156, 1)
+    if (type !== 'x') found.push([`${field(345, 155)}${field(0, 100)}`, type, field(100, 8), sha(tar.subarray(at + 512, at + 512 + size))])
+    at += 512 + Math.ceil(size / 512) * 512
+  }
+  return found
+}
 const byCid = (items) => items.sort((a, b) => JSON.stringify(plain(a)) < JSON.stringify(plain(b)) ? -1 : 1)
 
 let failures = 0
@@ -100,9 +112,9 @@ await call('cat path', async () => sha(await bytes(ipfs.cat(`/ipfs/${root}/deep/
 await call('cat no such name', () => bytes(ipfs.cat(`/ipfs/${root}/nope`)))
 await call('cat folder', () => bytes(ipfs.cat(root)))
 await call('cat missing block', () => bytes(ipfs.cat('bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy', { timeout: 5000 })))
-await call('get file', async () => sha(await bytes(ipfs.get(file))))
-await call('get folder', async () => sha(await bytes(ipfs.get(root))))
-await call('get archive', async () => sha(await bytes(ipfs.get(root, { archive: true }))))
+await call('get file', async () => entries(await bytes(ipfs.get(file))))
+await call('get folder', async () => entries(await bytes(ipfs.get(root))))
+await call('get archive', async () => entries(await bytes(ipfs.get(root, { archive: true }))))
 await call('ls', () => all(ipfs.ls(root)))
 await call('ls deep', () => all(ipfs.ls(`${root}/deep`)))
 await call('ls file', () => all(ipfs.ls(file)))
@@ -164,7 +176,8 @@ await call('files.mkdir', () => ipfs.files.mkdir('/one/two', { parents: true }))
 await call('files.mkdir again', () => ipfs.files.mkdir('/one/two'))
 await call('files.write', () => ipfs.files.write('/one/two/f', 'hello world', { create: true }))
 await call('files.write offset', () => ipfs.files.write('/one/two/f', 'WORLD', { offset: 6 }))
-await call('files.write big', () => ipfs.files.write('/big', big, { create: true, cidVersion: 1, rawLeaves: true }))
+// Below 2 MiB: beyond, where Kubo cuts its leaves depends on the pieces in which the network brings them.
+await call('files.write big', () => ipfs.files.write('/big', big.subarray(0, 1_500_000), { create: true, cidVersion: 1, rawLeaves: true }))
 await call('files.write middle', () => ipfs.files.write('/big', pattern(1000, 5), { offset: 1_000_000 }))
 await call('files.read', async () => (await bytes(ipfs.files.read('/one/two/f'))).toString())
 await call('files.read range', async () => sha(await bytes(ipfs.files.read('/big', { offset: 999_990, length: 1020 }))))

@@ -1,0 +1,101 @@
+//! One piece of work of the library in a process of its own, so that its memory and what it writes are counted alone.
+//!
+//! The program runs itself again with the word `work`; the child prints one line of figures, which [`run`] reads.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use coldfront::store::hot::{HotOptions, HotStore};
+use coldfront::unixfs::import::{ImportOptions, Importer, Metadata, Tree};
+
+use crate::fixtures::uploads::{SMALL_FILES, small_name};
+use crate::process::field;
+
+/// What a child did.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The CID that came out of it.
+    pub cid: String,
+    /// From the opening of the store to the return of what made all of it durable.
+    pub took: Duration,
+    /// CPU time of all its threads.
+    pub cpu: Duration,
+    /// The most memory it had, in bytes.
+    pub peak: u64,
+    /// Bytes it had the system write to disks.
+    pub written: u64,
+}
+
+/// Runs a piece of work in a child and waits for it.
+pub fn run(words: &[&str]) -> Result<Done> {
+    let own = std::env::current_exe().context("this program has no path")?;
+    let output = Command::new(own).arg("work").args(words).output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "work {}: {}", words.join(" "), error.trim());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [cid, took, cpu, peak, written] = words.as_slice() else {
+        bail!("a child said \"{}\"", text.trim())
+    };
+    Ok(Done {
+        cid: (*cid).to_owned(),
+        took: Duration::from_nanos(took.parse()?),
+        cpu: Duration::from_nanos(cpu.parse()?),
+        peak: peak.parse()?,
+        written: written.parse()?,
+    })
+}
+
+/// The child's side.
+pub fn main(words: &[String]) -> Result<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let before = crate::process::Usage::of(std::process::id())?;
+    let wrote = written()?;
+    let began = Instant::now();
+    let cid = match words.as_slice() {
+        ["import", source, store] => import(source.as_ref(), store.as_ref(), true)?,
+        ["import-logged", source, store] => import(source.as_ref(), store.as_ref(), false)?,
+        ["folder", count, files, store] => folder(count.parse()?, files.as_ref(), store.as_ref())?,
+        _ => bail!("there is no such work: {}", words.join(" ")),
+    };
+    let took = began.elapsed();
+    let cpu = crate::process::Usage::of(std::process::id())?.cpu_since(&before);
+    let peak = crate::process::Memory::of(std::process::id())?.peak;
+    println!("{cid} {} {} {peak} {}", took.as_nanos(), cpu.as_nanos(), written()? - wrote);
+    Ok(())
+}
+
+fn written() -> Result<u64> {
+    let io = fs::read_to_string("/proc/self/io").context("this is Linux")?;
+    field(&io, "write_bytes:").context("the kernel counts writes")
+}
+
+/// A file into a new store, durable at the end: in bulk, or as an upload that is logged.
+fn import(source: &Path, store: &Path, in_bulk: bool) -> Result<String> {
+    let hot = HotStore::open(&HotOptions::new(store))?;
+    let into: Arc<dyn coldfront::BlockStore> =
+        if in_bulk { Arc::new(hot.bulk("bench")) } else { Arc::new(hot.leased()) };
+    let mut importer = Importer::new(&ImportOptions::cid_v1(), into)?;
+    let file = importer.file(File::open(source)?, &Metadata::NONE)?;
+    importer.finish()?;
+    Ok(file.cid.to_string())
+}
+
+/// `count` entries in one directory of a new store: the small files, and again under other names.
+fn folder(count: u64, files: &Path, store: &Path) -> Result<String> {
+    let hot = HotStore::open(&HotOptions::new(store))?;
+    let mut importer = Importer::new(&ImportOptions::cid_v1(), Arc::new(hot.bulk("bench")))?;
+    let mut tree = Tree::new();
+    for number in 0..count {
+        let file = files.join(small_name(number % SMALL_FILES));
+        let file = importer.file(File::open(file)?, &Metadata::NONE)?;
+        tree.insert(small_name(number).as_bytes(), &file)?;
+    }
+    let root = tree.finish(&mut importer, &mut |_, _| ())?;
+    importer.finish()?;
+    Ok(root.cid.to_string())
+}
