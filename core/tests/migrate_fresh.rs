@@ -8,7 +8,6 @@
 #[path = "export/kubo.rs"]
 #[allow(dead_code)]
 mod kubo;
-#[allow(dead_code)]
 mod tree;
 
 use std::collections::BTreeSet;

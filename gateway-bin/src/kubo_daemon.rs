@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, anyhow, bail};
 use coldfront::Repo;
 use coldfront::ipns::Names;
-use coldfront::keys::{HotKeys, Key, KeyFolder, Keyring};
+use coldfront::keys::{HotKeys, Key, Keyring};
 use coldfront::kubo::{Repository, RepositoryOptions, StoreSpec};
 use coldfront::mfs::ROOT_NAME;
 use coldfront::pin::{NewPin, PinIndex, PinMode};
@@ -199,10 +199,12 @@ impl Node {
         identity.and_then(|identity| identity.get("PeerID")?.as_str()).unwrap_or_default()
     }
 
-    fn identity(&self) -> Identity {
-        let key = self.repository.identity().and_then(|(_, key)| ed25519_public(&key));
-        let public_key = key.map(|key| Identity::of_ed25519(&key).public_key);
-        Identity { peer_id: self.peer_id().to_owned(), public_key: public_key.unwrap_or_default() }
+    /// The node's own key, which `ipfs init` made.
+    fn key(&self) -> anyhow::Result<Key> {
+        let (_, key) = self.repository.identity().ok_or_else(|| {
+            anyhow!("the configuration of this repository names no key; expected Identity.PrivKey in base64")
+        })?;
+        Key::from_protobuf(&key).context("Identity.PrivKey in the configuration is no key")
     }
 
     /// `API.Authorizations`, if it names anyone.
@@ -225,7 +227,7 @@ impl Node {
         values.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Takes over pins and the MFS root, once.
+    /// Takes over pins, keys and the MFS root, once.
     fn take_over(&self, repo: &Repo) -> anyhow::Result<()> {
         let Some(pins) = repo.pins() else { return Ok(()) };
         let marker = self.repository.root().join(FOLDER).join(TAKEN_OVER);
@@ -238,6 +240,7 @@ impl Node {
         {
             pins.set_root(ROOT_NAME, Some(&root)).context("the MFS root is not taken over")?;
         }
+        self.take_over_keys(repo)?;
         tracing::info!(count, "pins were taken over from the repository");
         if failed > 0 {
             bail!("{failed} pins of the repository cannot be read; the lines above name them");
@@ -247,6 +250,20 @@ impl Node {
         fs::create_dir_all(self.repository.root().join(FOLDER))
             .and_then(|()| fs::write(&marker, text))
             .with_context(|| format!("{} cannot be written", marker.display()))
+    }
+
+    /// Takes over the keys beside the node's own, by their names.
+    fn take_over_keys(&self, repo: &Repo) -> anyhow::Result<()> {
+        let Some(names) = self.names(repo)? else { return Ok(()) };
+        for file in self.repository.keys()? {
+            if names.keys().find(&file.name).is_ok() {
+                continue;
+            }
+            let taken = Key::from_protobuf(&file.key)
+                .and_then(|key| names.keys().import(&file.name, &key, true));
+            taken.with_context(|| format!("the key {:?} cannot be taken over", file.name))?;
+        }
+        Ok(())
     }
 
     /// Adopts pins; how many, and how many could not be read.
@@ -322,17 +339,6 @@ impl Role for Node {
         Ok(())
     }
 
-    /// The node is who the repository says, and its keys lie where Kubo's do. Records of names stay in the hot store.
-    fn names(&self, repo: &Repo) -> anyhow::Result<Option<Names>> {
-        let Some((hot, (_, own))) = repo.hot().zip(self.repository.identity()) else {
-            return Ok(None);
-        };
-        let own = Key::from_protobuf(&own).context("the identity in the repository's config")?;
-        let keys = KeyFolder::open(self.repository.root().join("keystore"))?;
-        let keys = Keyring::new(own, Arc::new(keys));
-        Ok(Some(Names::new(keys, Arc::new(HotKeys::of(hot)))))
-    }
-
     fn node(&self, repo: Repo, storage: Storage, names: Option<Names>, bound: &Bound) -> Daemon {
         let path = self.repository.root().display().to_string();
         let storage = Storage { path, ..storage };
@@ -340,7 +346,9 @@ impl Role for Node {
         let gateway = bound.gateway.filter(|at| !at.ip().is_unspecified());
         let peer_id = self.peer_id();
         let address = |at| format!("{}/http/p2p/{peer_id}", multiaddr::text(at));
-        let daemon = Daemon::new(repo, self.identity())
+        // The public key comes with the names.
+        let identity = Identity { peer_id: peer_id.to_owned(), ..Identity::default() };
+        let daemon = Daemon::new(repo, identity)
             .reached_at(gateway.map(address).into_iter().collect())
             .stored_in(storage)
             .configured_by(Settings::new(self.config.clone(), None));
@@ -348,6 +356,12 @@ impl Role for Node {
             Some(names) => daemon.named_by(names),
             None => daemon,
         }
+    }
+
+    fn names(&self, repo: &Repo) -> anyhow::Result<Option<Names>> {
+        let Some(hot) = repo.hot() else { return Ok(None) };
+        let place = Arc::new(HotKeys::of(hot));
+        Ok(Some(Names::new(Keyring::new(self.key()?, place.clone()), place)))
     }
 
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {
@@ -400,12 +414,6 @@ impl Drop for Files {
     }
 }
 
-/// The public half of an Ed25519 key in libp2p's protobuf: type 1, then 64 bytes, of which it is the second half.
-fn ed25519_public(key: &[u8]) -> Option<[u8; 32]> {
-    let bytes = key.strip_prefix(&[0x08, 0x01, 0x12, 0x40])?;
-    (bytes.len() == 64).then(|| bytes.get(32..)?.try_into().ok())?
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -428,13 +436,5 @@ mod tests {
         let home = |name: &str| (name == "HOME").then(|| "/home/x".into());
         assert_eq!(repository_path(&[], &home).unwrap(), Path::new("/home/x/.ipfs"));
         assert_eq!(repository_path(&[], &|_| None), None);
-    }
-
-    #[test]
-    fn the_public_key_is_the_second_half_of_an_ed25519_key() {
-        let key = [&[0x08, 0x01, 0x12, 0x40][..], &[1; 32], &[2; 32]].concat();
-        assert_eq!(ed25519_public(&key), Some([2; 32]));
-        assert_eq!(ed25519_public(&key[..67]), None);
-        assert_eq!(ed25519_public(&[&key[..], &[0]].concat()), None);
     }
 }

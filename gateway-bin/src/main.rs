@@ -337,6 +337,8 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         upload: bound(&upload_listener)?,
         tls: keys.tls.is_some(),
     };
+    let tending =
+        janitor::begin(&repo, serving.schedule).context("no thread for collecting garbage")?;
     role.opened(&repo)?;
     let storage = storage::of(&serving.repo);
     let adopting = repo.hot().map(|hot| adoption.begin(hot.clone())).transpose()?;
@@ -383,7 +385,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     watches.iter().for_each(tokio::task::JoinHandle::abort);
     drop(adopting);
     if let Some(tending) = tending {
-        tokio::task::spawn_blocking(move || tending.end(CLOSE_WITHIN)).await?;
+        tokio::task::spawn_blocking(move || tending.end(close_within)).await?;
     }
     tracing::info!(stats = ?gateway.stats(), "stopped");
     Ok(())

@@ -337,3 +337,79 @@ fn settings_of_the_doors_are_shown_and_taken_back() {
         assert!(output.status.code() == Some(2) && said.contains(part), "{said}");
     }
 }
+
+/// A certificate for localhost and its key, as files.
+fn certificate(folder: &Path) -> rustls::pki_types::CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: String| {
+        let new = folder.join(format!("{name}.new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, folder.join(name)).unwrap();
+    };
+    write("server.crt", made.cert.pem());
+    write("server.key", made.signing_key.serialize_pem());
+    made.cert.der().clone()
+}
+
+/// The status of a call through TLS, by a client that knows this certificate alone.
+fn call_tls(
+    address: &str,
+    known: &rustls::pki_types::CertificateDer<'static>,
+    secret: &str,
+) -> std::io::Result<u16> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(known.clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = rustls::Stream::new(&mut client, &mut socket);
+    write!(
+        stream,
+        "POST /api/v0/id HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer)[9..].parse().unwrap_or(0))
+}
+
+#[test]
+fn the_api_goes_through_tls_and_takes_a_new_certificate_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = add(folder.path(), "ci", &["--commands", "id"]);
+    let first = certificate(folder.path());
+    let (crt, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    let args = ["--tls-certificate", crt.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let server = Server::start(folder, &args);
+    assert_eq!(call_tls(&server.rpc, &first, &secret).unwrap(), 200);
+    assert_eq!(call_tls(&server.rpc, &first, "wrong").unwrap(), 403);
+    // In the clear nobody is answered, and whoever says nothing keeps nobody else out.
+    assert_eq!(server.call(&secret, "id").0, 0);
+    let _silent = TcpStream::connect(&server.rpc).unwrap();
+    let second = certificate(server.folder.path());
+    let end = Instant::now() + PATIENCE;
+    while !matches!(call_tls(&server.rpc, &second, &secret), Ok(200)) {
+        assert!(Instant::now() < end, "the new certificate is not used");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(call_tls(&server.rpc, &first, &secret).is_err());
+}
+
+#[test]
+fn half_of_a_pair_for_tls_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    for (name, part) in [("--tls-certificate", "--tls-key"), ("--tls-key", "--tls-certificate")] {
+        let mut command = program();
+        command.args(["serve", "--rpc", "0", "--hot"]).arg(folder.path().join("hot"));
+        let output = command.arg(name).arg(folder.path().join("server.crt")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(part), "{said}");
+    }
+}

@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use coldfront::Cid;
+use coldfront::keys::Key;
 use coldfront::unixfs::testing::{self, FilePlan};
 use serde_json::{Value, json};
 use tree::Tree;
@@ -20,7 +21,15 @@ use tree::Tree;
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const PEER_ID: &str = "12D3KooWKJqvdvuaj5kWTSqUvRg86XsHxUqBmPvLjkHXSJzCEvkm";
+/// The key of the node in these tests, and its identity.
+fn key() -> &'static Key {
+    static KEY: std::sync::OnceLock<Key> = std::sync::OnceLock::new();
+    KEY.get_or_init(Key::generate)
+}
+
+fn peer_id() -> String {
+    key().id().peer_id()
+}
 
 /// A repository with one file, in the form of `ipfs init`.
 fn repository(folder: &Path, config: &Value) -> Cid {
@@ -40,7 +49,8 @@ fn repository(folder: &Path, config: &Value) -> Cid {
 }
 
 fn config(api: Value) -> Value {
-    json!({"Identity": {"PeerID": PEER_ID, "PrivKey": "CAESQA=="}, "API": api,
+    let secret = data_encoding::BASE64.encode(key().to_protobuf());
+    json!({"Identity": {"PeerID": peer_id(), "PrivKey": secret}, "API": api,
         "Addresses": {"API": "/ip4/127.0.0.1/tcp/0", "Gateway": ["/ip4/127.0.0.1/tcp/0"]}})
 }
 
@@ -160,8 +170,8 @@ fn it_says_what_a_kubo_says_serves_the_blocks_and_ends_when_asked() {
         format!("Gateway server listening on /ip4/{}", daemon.gateway.replace(':', "/tcp/"))
     );
     let (status, answer) = daemon.post("id", "");
-    assert!(status == 200 && answer.contains(&format!("\"ID\":\"{PEER_ID}\"")), "{answer}");
-    assert!(answer.contains(&format!("/http/p2p/{PEER_ID}")), "{answer}");
+    assert!(status == 200 && answer.contains(&format!("\"ID\":\"{}\"", peer_id())), "{answer}");
+    assert!(answer.contains(&format!("/http/p2p/{}", peer_id())), "{answer}");
     assert!(daemon.post(&format!("cat?arg={note}"), "").1.contains("a note\n"));
     let (status, answer) = ask(&daemon.gateway, &format!("GET /ipfs/{note}"), "");
     assert!(status == 200 && answer.contains("a note\n"), "{answer}");
@@ -285,4 +295,6 @@ fn pins_are_taken_over_once_so_that_one_that_is_removed_stays_away() {
     assert!(!again.contains(&gone));
     let (status, answer) = daemon.post("files/ls", "");
     assert!(status == 200 && answer.contains("shows"), "{answer}");
+    let (status, answer) = daemon.post("key/list", "");
+    assert!(status == 200 && answer.contains("\"Name\":\"site\""), "{answer}");
 }

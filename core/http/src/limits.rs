@@ -63,7 +63,8 @@ pub struct RpcLimits {
     /// Memory for bodies, in bytes: each takes its length, or [`RpcLimits::small_body`] where it is longer or unknown. With
     /// none left 503 comes before the body is read. Default 128 MiB.
     pub body_bytes: usize,
-    /// What a body may be before it counts as large, in bytes. Default 512 KiB.
+    /// What a body may be before it counts as large, in bytes. Default 256 KiB. What waits in buffers before a large one is
+    /// taken in comes on top: some 512 KiB.
     pub small_body: usize,
     /// Large bodies that are taken in at a time; others wait for them. Each has 16 MiB of blocks under way. Default 8.
     pub large_bodies: usize,
@@ -86,7 +87,7 @@ impl Default for RpcLimits {
             upload_calls: 256,
             waiting_calls: 4096,
             body_bytes: 128 * 1024 * 1024,
-            small_body: 512 * 1024,
+            small_body: 256 * 1024,
             large_bodies: 8,
             head_bytes: 128 * 1024,
         }

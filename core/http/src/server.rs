@@ -40,6 +40,9 @@ all connections are taken; please try again shortly.\n";
 /// Connections beyond the bound that are told so at a time; those above are closed without a word.
 const MAX_TURNED_AWAY: usize = 64;
 
+/// What a connection of the RPC API reads at a time, at most, in bytes; the head of a call must fit as well.
+const RPC_BUFFER: usize = 128 * 1024;
+
 /// Pause after a failed accept, for example when no file handle is left: trying on at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -209,6 +212,8 @@ impl Door {
         let mut builder = builder(&limits);
         // Kubo spells its headers so, and some scripts look for them.
         builder.max_header_size(limits.rpc.head_bytes).title_case_headers(true);
+        // A body waits in pieces of this size; hyper's own would let each of many uploads hold a megabyte.
+        builder.max_buf_size(limits.rpc.head_bytes.max(RPC_BUFFER));
         let service = service_fn(move |request: Request<Incoming>| {
             let (rpc, access, mark) = (rpc.clone(), access.clone(), busy.begin());
             async move {

@@ -16,6 +16,10 @@ const BUFFER: usize = 128 * 1024;
 /// The longest headers of a part, in bytes.
 const MAX_HEADERS: usize = 64 * 1024;
 
+/// The longest path of a part, in bytes, twice what Linux takes: each of its names is a directory to be made, so that one
+/// header of 64 KiB would be work for minutes.
+const MAX_PATH: usize = 8192;
+
 /// The longest boundary (RFC 2046: 70), with room for odd clients.
 const MAX_BOUNDARY: usize = 256;
 
@@ -259,7 +263,10 @@ impl<R: Read> Parts<R> {
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                return Ok(part);
+                return match part.path.len() {
+                    0..=MAX_PATH => Ok(part),
+                    _ => Err(broken("the path of a part has more than 8192 bytes")),
+                };
             }
             taken += line.len();
             if taken > MAX_HEADERS {

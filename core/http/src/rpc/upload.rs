@@ -5,7 +5,7 @@
 //! connection can go on. Must not know what is in a body.
 
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -15,8 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::tokens::Pace;
 
-/// Pieces of a body, of some 400 KiB at most, that wait for a command.
-const WAITING: usize = 2;
+/// Pieces of a body, of 128 KiB at most, that wait for a command. One more waits for room here.
+const WAITING: usize = 1;
 
 /// Bytes of a body that are read and dropped after its command has ended; with more the connection is closed.
 const MAX_DROPPED: u64 = 4 * 1024 * 1024;
@@ -29,6 +29,15 @@ const DROP_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct Upload {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
+    /// Held as long as the command works on what came, which is longer than it comes.
+    _taken: Arc<Taken>,
+}
+
+/// What a body has taken of the memory for bodies; given back when neither its reader nor its command needs it.
+#[derive(Debug, Default)]
+struct Taken {
+    _share: Option<OwnedSemaphorePermit>,
+    large: OnceLock<OwnedSemaphorePermit>,
 }
 
 /// Resolves when nothing of the body is left to be read, or nobody will read it.
@@ -55,11 +64,17 @@ impl Upload {
     ) -> (Upload, Drained) {
         let (sender, pieces) = mpsc::channel(WAITING);
         let (drained, wait) = oneshot::channel();
+        let (share, large) = match room {
+            Some(Room { _share: share, small, large }) => (Some(share), Some((small, large))),
+            None => (None, None),
+        };
+        let taken = Arc::new(Taken { _share: share, large: OnceLock::new() });
+        let kept = taken.clone();
         tokio::spawn(async move {
-            pump(body, sender, stall, room, pace).await;
+            pump(body, sender, stall, large, kept, pace).await;
             drop(drained);
         });
-        (Upload { pieces, piece: Bytes::new() }, wait)
+        (Upload { pieces, piece: Bytes::new(), _taken: taken }, wait)
     }
 
     /// What comes next, without a copy; empty at the end.
@@ -93,11 +108,11 @@ async fn pump(
     mut body: Incoming,
     pieces: mpsc::Sender<io::Result<Bytes>>,
     stall: Duration,
-    room: Option<Room>,
+    large: Option<(u64, Arc<Semaphore>)>,
+    taken: Arc<Taken>,
     mut pace: Option<Pace>,
 ) {
     let mut passed = 0u64;
-    let mut large = None;
     loop {
         let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
         let piece = tokio::select! {
@@ -120,9 +135,12 @@ async fn pump(
         };
         let ended = piece.is_err();
         passed += piece.as_ref().map_or(0, |data| data.len() as u64);
-        if let Some(room) = room.as_ref().filter(|room| large.is_none() && passed > room.small) {
+        if let Some((small, places)) = &large
+            && passed > *small
+            && taken.large.get().is_none()
+        {
             tokio::select! {
-                place = room.large.clone().acquire_owned() => large = place.ok(),
+                place = places.clone().acquire_owned() => drop(place.map(|place| taken.large.set(place))),
                 () = pieces.closed() => break,
             }
         }
@@ -137,7 +155,7 @@ async fn pump(
             break;
         }
     }
-    drop((large, room));
+    drop(taken);
     let _ = tokio::time::timeout(DROP_TIME, drop_rest(body)).await;
 }
 
