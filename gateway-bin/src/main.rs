@@ -327,6 +327,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
     let Serving { listeners, limits, keys, schedule, adoption, mut role, .. } = serving;
+    let close_within = role.close_within();
     let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
     let rpc_listener = listen_at(listeners.rpc).await?;
@@ -337,8 +338,6 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
         upload: bound(&upload_listener)?,
         tls: keys.tls.is_some(),
     };
-    let tending =
-        janitor::begin(&repo, serving.schedule).context("no thread for collecting garbage")?;
     role.opened(&repo)?;
     let storage = storage::of(&serving.repo);
     let adopting = repo.hot().map(|hot| adoption.begin(hot.clone())).transpose()?;
