@@ -90,6 +90,30 @@ impl Default for PublishOptions {
 }
 
 /// What a node publishes under its keys. Cloning shares it.
+///
+/// ```
+/// # #[cfg(feature = "hot")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use coldfront::ipns::{LIFETIME, Names, PublishOptions};
+/// use coldfront::keys::{HotKeys, Keyring};
+/// # use coldfront::store::hot::{HotOptions, HotStore};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let hot = HotStore::open(&HotOptions::new(folder.path().join("hot")))?;
+/// let place = Arc::new(HotKeys::of(&hot));
+/// let names = Names::new(Keyring::new(place.identity()?, place.clone()), place);
+/// let site = names.keys().generate("site", "ed25519")?;
+/// let key = names.keys().find("site")?;
+/// names.publish(&key, "/ipfs/bafkqaaa", &PublishOptions::default())?;
+/// assert_eq!(names.resolve(&site.id.to_string(), true)?, "/ipfs/bafkqaaa");
+/// // Every few hours:
+/// names.sign_due(LIFETIME / 2)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "hot"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug)]
 pub struct Names {
     keys: Keyring,

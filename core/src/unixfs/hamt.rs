@@ -123,6 +123,7 @@ impl<'a> Shard<'a> {
     }
 
     /// The numbers of the taken slots, in the order of [`Shard::entries`].
+    #[cfg(all(feature = "hot", feature = "import"))]
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<'a> {
         let bytes = self.bitfield.iter().rev().enumerate();
         let bits = bytes
