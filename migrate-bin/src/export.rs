@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use coldfront::keys::HotKeys;
 use coldfront::migrate::export::cars::{CarExportError, write_car};
 use coldfront::migrate::export::{
     Carried, ExportError, ExportOptions, ExportReport, ShardFn, export, plan,
@@ -13,6 +14,7 @@ use coldfront::migrate::export::{
 use coldfront::migrate::pin_lists::write_cluster_pin;
 use coldfront::migrate::pins::listed;
 use coldfront::pin::{PinIndex, PinMode};
+use data_encoding::BASE64;
 use serde_json::json;
 
 use crate::show::Show;
@@ -40,7 +42,8 @@ pub(crate) struct Flags {
     /// How blocks are spread over folders: next-to-last/2 as Kubo does, prefix/N or suffix/N.
     #[arg(long, default_value = "next-to-last/2", value_parser = shards)]
     shards: ShardFn,
-    /// A config of Kubo's, whose identity and settings the repository gets, if none was carried over.
+    /// A config of Kubo's, whose identity and settings the repository gets. Else it gets those that were carried over, or a
+    /// new one with the store's own identity.
     #[arg(long)]
     config: Option<PathBuf>,
     /// A CAR file for each recursive pin instead of a repository.
@@ -98,6 +101,9 @@ fn repository(flags: &Flags, opened: &Opened, to: &Path) -> anyhow::Result<Outco
         carried.config = Some(text.with_context(|| format!("cannot read {}", path.display()))?);
         carried.config_version = version_beside(path).unwrap_or(0);
     }
+    if carried.config.is_none() {
+        carried.config = Some(own_config(opened)?);
+    }
     let mut options = ExportOptions::new(to);
     (options.shards, options.since) = (flags.shards, flags.since);
     (options.workers, options.rate) = (usize::from(flags.workers), flags.rate);
@@ -115,6 +121,14 @@ fn repository(flags: &Flags, opened: &Opened, to: &Path) -> anyhow::Result<Outco
         0 => Outcome::Done,
         _ => Outcome::WithFaults,
     })
+}
+
+/// A config with the store's own identity, which is made now if it has none yet. Kubo opens nothing without one.
+fn own_config(opened: &Opened) -> anyhow::Result<String> {
+    let key = HotKeys::of(&opened.hot).identity().context("the store's identity cannot be read")?;
+    let private = BASE64.encode(key.to_protobuf());
+    let identity = json!({"PeerID": key.id().peer_id(), "PrivKey": private});
+    Ok(json!({"Identity": identity}).to_string())
 }
 
 fn estimate(flags: &Flags, opened: &Opened, to: &Path) -> anyhow::Result<Outcome> {
