@@ -268,3 +268,57 @@ fn where_only_the_reserve_is_left_nothing_new_is_taken_and_garbage_is_collected(
     pins.remove(held[0].cid(), true).unwrap();
     assert_eq!(run().unwrap().blocks, 1);
 }
+
+fn names(folder: &Path, end: &str) -> usize {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter(|file| file.file_name().to_string_lossy().ends_with(end)).count()
+}
+
+#[test]
+fn the_payload_may_lie_in_a_folder_of_its_own_which_is_remembered_and_may_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let (payload, moved) = (folder.path().join("disks/payload"), folder.path().join("moved"));
+    let elsewhere = HotOptions { payload: Some(payload.clone()), ..options(folder.path()) };
+    let all = blocks();
+    {
+        let hot = HotStore::open(&elsewhere).unwrap();
+        let bulk = hot.bulk("import");
+        bulk.put(&all).unwrap();
+        bulk.flush().unwrap();
+        assert!(names(&payload, ".blob") > 0);
+        assert_eq!(names(&folder.path().join("hot/db"), ".blob"), 0);
+    }
+    let read = |options: &HotOptions| {
+        let hot = HotStore::open(options).unwrap();
+        for block in &all {
+            assert_eq!(hot.get(block.cid()).unwrap().unwrap().data(), block.data());
+        }
+        let garbage = HotStore::settle(&hot).unwrap();
+        assert!(garbage.blobs > 0);
+    };
+    read(&options(folder.path()));
+    read(&elsewhere);
+    std::fs::rename(&payload, &moved).unwrap();
+    let away = hot(HotStore::open(&options(folder.path())).unwrap_err());
+    assert!(
+        matches!(&away, HotError::PayloadAway { payload: told, .. } if *told == payload),
+        "{away}"
+    );
+    assert!(!payload.exists());
+    read(&HotOptions { payload: Some(moved), ..options(folder.path()) });
+    read(&options(folder.path()));
+}
+
+#[test]
+fn a_store_that_was_made_in_one_folder_stays_in_one_and_a_strange_payload_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(HotStore::open(&options(folder.path())).unwrap());
+    let late = HotOptions { payload: Some(folder.path().join("late")), ..options(folder.path()) };
+    assert!(matches!(hot(HotStore::open(&late).unwrap_err()), HotError::PayloadInside { .. }));
+    let strange = folder.path().join("strange");
+    std::fs::create_dir(&strange).unwrap();
+    std::fs::write(strange.join("holiday.jpg"), "x").unwrap();
+    let path = folder.path().join("other");
+    let other = HotOptions { path, payload: Some(strange), ..options(folder.path()) };
+    assert!(matches!(hot(HotStore::open(&other).unwrap_err()), HotError::Foreign { .. }));
+}

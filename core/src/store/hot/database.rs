@@ -56,7 +56,9 @@ impl Database {
         let mut options: Options = settings.options.clone();
         options.create_if_missing(create);
         options.create_missing_column_families(create);
-        let db = DB::open_cf_descriptors(&options, at, settings.families())
+        let db = settings
+            .families()
+            .and_then(|families| DB::open_cf_descriptors(&options, at, families))
             .map_err(|error| HotError::engine(store, "opening it", &error))?;
         Ok(Database { db, buffers: settings.buffers(), path: store.to_owned(), _folder: None })
     }

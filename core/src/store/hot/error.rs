@@ -46,6 +46,24 @@ pub enum HotError {
         /// What to do about it.
         way_out: &'static str,
     },
+    /// Its payload lies where it was put when the store was made.
+    #[error(
+        "hot store {path} was made with its payload beside its index; name no other folder for it, or import into a new store"
+    )]
+    PayloadInside {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The folder of its payload is not there, or is another's.
+    #[error(
+        "hot store {path}: its payload is not in {payload}; mount the disk that holds it, or name the folder that it has moved to"
+    )]
+    PayloadAway {
+        /// The store's folder.
+        path: PathBuf,
+        /// Where it should be.
+        payload: PathBuf,
+    },
     /// There is no store, and none was to be made.
     #[error("there is no hot store at {path}; check the path, or let one be created")]
     Absent {

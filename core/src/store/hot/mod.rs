@@ -125,13 +125,15 @@ impl HotStore {
     /// Fails with a sentence when the folder is in use, holds something else, or has a format that this
     /// program does not read ([`HotError`]).
     pub fn open(options: &HotOptions) -> Result<HotStore, StoreError> {
-        let settings = Settings::new(options)?;
+        let mut settings = Settings::new(options)?;
         let folder = Folder::open(&options.path, options.create)?;
+        settings.payload = folder.payload(options.payload.as_deref())?;
         folder.ensure_database(|at| create(&settings, at, folder.path()))?;
         let database = Database::open(&settings, folder)?;
         check_format(&database)?;
         let writer = Mutex::new(Writer::load(&database)?);
-        let room = Room::new(database.path(), options.reserve.unwrap_or(options.memory));
+        let reserve = options.reserve.unwrap_or(options.memory);
+        let room = Room::new(database.path(), settings.payload.as_deref(), reserve);
         let places = Places::new(database.files());
         let inner = Inner {
             database,

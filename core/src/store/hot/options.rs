@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    LogLevel, LruCacheOptions, Options, SliceTransform, WriteBufferManager,
+    DBPath, LogLevel, LruCacheOptions, Options, SliceTransform, WriteBufferManager,
 };
 
 use super::buffers::Buffers;
@@ -27,6 +27,9 @@ pub struct HotOptions {
     pub memory: u64,
     /// Files that RocksDB may hold open. Default 512. Must be bounded: opening otherwise reads every file.
     pub open_files: u32,
+    /// A folder on another disk for the bytes of blocks, so that the index can lie on a fast one. Chosen when the store is
+    /// made, and remembered; to be named again only when it has moved. `None`: beside the index.
+    pub payload: Option<PathBuf>,
     /// Free space on its disk that new blocks and pins leave alone, in bytes, so that garbage can be collected when the
     /// disk is full. `None`: as much as `memory`, which is twice what the write buffers hold. 0 for none.
     pub reserve: Option<u64>,
@@ -40,6 +43,7 @@ impl HotOptions {
             create: true,
             memory: 128 * MIB,
             open_files: 512,
+            payload: None,
             reserve: None,
         }
     }
@@ -85,6 +89,8 @@ impl Shares {
 pub(super) struct Settings {
     pub(super) options: Options,
     manager: WriteBufferManager,
+    /// Where the family `blocks` lies, if not with the others.
+    pub(super) payload: Option<PathBuf>,
     shares: Shares,
     cache: Cache,
 }
@@ -121,7 +127,7 @@ impl Settings {
         db.set_stats_persist_period_sec(0);
         // The manifest is written anew when it has grown to this; it is read at open.
         db.set_max_manifest_file_size(to_usize(64 * MIB));
-        Ok(Settings { options: db, manager: buffers, shares, cache })
+        Ok(Settings { options: db, manager: buffers, payload: None, shares, cache })
     }
 
     /// The write buffers of all families.
@@ -130,11 +136,16 @@ impl Settings {
     }
 
     /// Each family with its settings.
-    pub(super) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
-        Family::ALL
-            .into_iter()
-            .map(|family| ColumnFamilyDescriptor::new(family.name(), self.family(family)))
-            .collect()
+    pub(super) fn families(&self) -> Result<Vec<ColumnFamilyDescriptor>, rocksdb::Error> {
+        let with_settings = |family: Family| {
+            let mut options = self.family(family);
+            if let Some(path) = self.payload.as_ref().filter(|_| family == Family::Blocks) {
+                // Blob files lie in the first path of their family.
+                options.set_cf_paths(&[DBPath::new(path, u64::MAX)?]);
+            }
+            Ok(ColumnFamilyDescriptor::new(family.name(), options))
+        };
+        Family::ALL.into_iter().map(with_settings).collect()
     }
 
     fn family(&self, family: Family) -> Options {

@@ -17,6 +17,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Room {
     path: PathBuf,
+    /// Where the bytes of blocks lie, if on another disk.
+    payload: Option<PathBuf>,
     reserve: u64,
     seen: Mutex<Option<Seen>>,
 }
@@ -29,8 +31,9 @@ struct Seen {
 }
 
 impl Room {
-    pub(super) fn new(path: &Path, reserve: u64) -> Room {
-        Room { path: path.to_owned(), reserve, seen: Mutex::new(None) }
+    pub(super) fn new(path: &Path, payload: Option<&Path>, reserve: u64) -> Room {
+        let payload = payload.map(Path::to_owned);
+        Room { path: path.to_owned(), payload, reserve, seen: Mutex::new(None) }
     }
 
     /// Takes room for so many bytes, which must not come out of the reserve. One `statvfs` in a second, or for so many
@@ -45,7 +48,7 @@ impl Room {
             known.left -= bytes;
             return Ok(());
         }
-        let free = free(&self.path)?;
+        let free = self.free()?;
         let room = free.saturating_sub(self.reserve);
         if room < bytes {
             *seen = None;
@@ -55,9 +58,10 @@ impl Room {
         Ok(())
     }
 
-    /// Bytes that are free on the disk, the reserve included.
+    /// Bytes that are free on the disk, the reserve included; of two disks, on the fuller one.
     pub(super) fn free(&self) -> Result<u64, HotError> {
-        free(&self.path)
+        let index = free(&self.path)?;
+        Ok(self.payload.as_deref().map_or(Ok(index), free)?.min(index))
     }
 }
 
@@ -75,9 +79,9 @@ mod tests {
     #[test]
     fn what_would_come_out_of_the_reserve_is_refused_with_both_figures() {
         let folder = tempfile::tempdir().unwrap();
-        Room::new(folder.path(), 1).take(1).unwrap();
-        let error = Room::new(folder.path(), u64::MAX / 2).take(1).unwrap_err();
+        Room::new(folder.path(), None, 1).take(1).unwrap();
+        let error = Room::new(folder.path(), None, u64::MAX / 2).take(1).unwrap_err();
         assert!(matches!(error, HotError::Reserve { reserve, .. } if reserve == u64::MAX / 2));
-        Room::new(folder.path(), 0).take(u64::MAX).unwrap();
+        Room::new(folder.path(), None, 0).take(u64::MAX).unwrap();
     }
 }
