@@ -2,7 +2,7 @@
 //! not.
 //!
 //! A child (this program, started again) copies; it is killed at random moments, or ends itself at a named one, and is
-//! started again until it comes to its end. `COLDFRONT_KILLS=100` makes a longer run of it.
+//! started again until it comes to its end. `COLDFRONT_MIGRATE_KILLS=100` makes a longer run of it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ use tree::{Golden, Tree};
 
 const FROM: &str = "COLDFRONT_MIGRATE_FROM";
 const TO: &str = "COLDFRONT_MIGRATE_TO";
-const KILLS: &str = "COLDFRONT_KILLS";
+const KILLS: &str = "COLDFRONT_MIGRATE_KILLS";
 
 /// Kills in an ordinary run.
 const FEW: u64 = 12;

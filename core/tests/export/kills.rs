@@ -1,7 +1,7 @@
 //! An export that is killed at any moment, again and again, ends as one that was left alone.
 //!
 //! A child (this program, started again) exports; it is killed after a random time and started again until it comes to its
-//! end. `COLDFRONT_KILLS=100` makes a long run of it.
+//! end. `COLDFRONT_EXPORT_KILLS=100` makes a long run of it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -42,7 +42,7 @@ fn child(folder: &Path) -> Command {
 
 #[test]
 fn an_export_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
-    let kills = std::env::var("COLDFRONT_KILLS").ok().and_then(|text| text.parse().ok());
+    let kills = std::env::var("COLDFRONT_EXPORT_KILLS").ok().and_then(|text| text.parse().ok());
     let kills: u64 = kills.unwrap_or(FEW);
     let folder = crate::store::folder();
     let mut blocks = {

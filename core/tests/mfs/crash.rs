@@ -2,7 +2,7 @@
 //! of the one that was under way; all of it is there; and a collection leaves nothing else.
 //!
 //! A child (this program, started again) runs commands and tells each before and after. It is killed at a random moment
-//! or ends itself at a named one. Half of the time the power fails too. `COLDFRONT_KILLS=1000` makes a long run of it.
+//! or ends itself at a named one. Half of the time the power fails too. `COLDFRONT_MFS_KILLS=1000` makes a long run of it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -162,7 +162,7 @@ fn blocks_below(repo: &Repo, root: &Cid) -> BTreeSet<Vec<u8>> {
 
 #[test]
 fn a_process_that_dies_leaves_the_tree_of_before_or_after_the_change_and_all_of_it() {
-    let kills = std::env::var("COLDFRONT_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills = std::env::var("COLDFRONT_MFS_KILLS").ok().and_then(|kills| kills.parse().ok());
     for seed in 0..kills.unwrap_or(FEW) {
         let folder = tempfile::tempdir().unwrap();
         let mut random = Random::new(seed + 1000);
