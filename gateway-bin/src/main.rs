@@ -340,7 +340,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     };
     role.opened(&repo)?;
     let storage = storage::of(&serving.repo);
-    let adopting = repo.hot().map(|hot| adoption.begin(hot.clone())).transpose()?;
+    let hot = repo.hot().cloned();
     let tending = janitor::begin(&repo, schedule).context("no thread for collecting garbage")?;
     let names = role.names(&repo)?;
     if let Some(names) = names.clone() {
@@ -351,6 +351,7 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     let gateway = Gateway::new(repo, limits);
     let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
     role.ready(&bound)?;
+    let adopting = hot.map(|hot| adoption.begin(hot)).transpose()?;
     let (stop, at_once) = signals.apart();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let stop = async {
