@@ -3,6 +3,7 @@
 pub mod block;
 pub mod car;
 mod cbor;
+mod cid_stack;
 mod error;
 #[cfg(feature = "hot")]
 #[cfg_attr(not(feature = "testing"), path = "fail/disabled.rs")]

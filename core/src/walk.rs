@@ -9,6 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use crate::block::{Block, Cid, identity_bytes};
+use crate::cid_stack::CidStack;
 use crate::error::{ReadError, StoreError};
 use crate::links::for_each_link;
 
@@ -47,7 +48,7 @@ where
     F: FnMut(&Cid) -> Result<Option<Block>, StoreError>,
 {
     let mut walk = Walk {
-        ahead: Vec::new(),
+        ahead: CidStack::default(),
         found: Vec::new(),
         seen: HashSet::new(),
         keys: [RandomState::new(), RandomState::new()],
@@ -61,7 +62,7 @@ where
 /// The blocks of a walk. After an error there are no more.
 pub struct Walk<F> {
     /// Binary CIDs that are still to come, the next one last, each with its length behind it.
-    ahead: Vec<u8>,
+    ahead: CidStack,
     /// The links of the block at hand.
     found: Vec<Cid>,
     seen: HashSet<u128>,
@@ -72,7 +73,7 @@ pub struct Walk<F> {
 
 impl<F> std::fmt::Debug for Walk<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Walk").field("ahead", &self.ahead.len()).finish_non_exhaustive()
+        f.debug_struct("Walk").field("ahead", &self.ahead.bytes()).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +82,7 @@ impl<F: FnMut(&Cid) -> Result<Option<Block>, StoreError>> Iterator for Walk<F> {
 
     fn next(&mut self) -> Option<Result<Block, ReadError>> {
         loop {
-            let cid = self.pop()?;
+            let cid = self.ahead.pop()?;
             if self.is_repeat(&cid) {
                 continue;
             }
@@ -108,29 +109,14 @@ impl<F: FnMut(&Cid) -> Result<Option<Block>, StoreError>> Walk<F> {
         // The codec is that of the link: the block may have been stored under another.
         let linked = Block::trusted(*cid, block.data().clone());
         for_each_link(&linked, &mut |link| found.push(link))?;
-        found.iter().rev().for_each(|link| self.push(link));
+        found.iter().rev().for_each(|link| self.ahead.push(link));
         self.found = found;
-        if self.ahead.len() > MAX_PENDING_BYTES {
+        if self.ahead.bytes() > MAX_PENDING_BYTES {
             let reason =
                 format!("a walk has more than {MAX_PENDING_BYTES} bytes of links ahead here");
             return Err(ReadError::undecodable(cid, reason));
         }
         Ok(linked)
-    }
-
-    fn push(&mut self, cid: &Cid) {
-        let start = self.ahead.len();
-        self.ahead.extend(cid.to_bytes());
-        // A CID has at most 158 bytes: version, codec, function and length, and 128 of digest.
-        self.ahead.push((self.ahead.len() - start) as u8);
-    }
-
-    fn pop(&mut self) -> Option<Cid> {
-        let len = usize::from(self.ahead.pop()?);
-        let start = self.ahead.len().checked_sub(len)?;
-        let cid = Cid::try_from(self.ahead.get(start..)?).ok();
-        self.ahead.truncate(start);
-        cid
     }
 
     /// Whether the block has come before; remembers it.

@@ -21,6 +21,7 @@ use super::run::Root;
 use crate::block::{
     Block, Cid, DAG_CBOR, DAG_PB, IDENTITY, MAX_BLOCK_LEN, MultihashBytes, RAW, verify,
 };
+use crate::cid_stack::CidStack;
 use crate::error::StoreError;
 use crate::kubo::tree::{self, Files, Listed, Shard};
 use crate::kubo::{BlockMount, Repository, RepositoryError};
@@ -319,21 +320,21 @@ struct LeftWalk<'a> {
     target: &'a PinIndex,
     needed: &'a mut Needed,
     /// Binary CIDs that are still to come, each with its length behind it.
-    ahead: Vec<u8>,
+    ahead: CidStack,
     seen: HashSet<[u8; 16]>,
 }
 
 impl<'a> LeftWalk<'a> {
     fn new(tree: &'a FlatFs, target: &'a PinIndex, needed: &'a mut Needed) -> LeftWalk<'a> {
-        LeftWalk { tree, target, needed, ahead: Vec::new(), seen: HashSet::new() }
+        LeftWalk { tree, target, needed, ahead: CidStack::default(), seen: HashSet::new() }
     }
 
     fn walk(mut self, root: &Root, done: &mut Released) -> Result<(), ReleaseError> {
         if !root.recursive {
             return self.needed.add(&root.cid);
         }
-        self.push(&root.cid);
-        while let Some(cid) = self.pop() {
+        self.ahead.push(&root.cid);
+        while let Some(cid) = self.ahead.pop() {
             let key = short(&cid);
             let is_new = match self.seen.len() >= MAX_SEEN {
                 true => !self.seen.contains(&key),
@@ -350,7 +351,7 @@ impl<'a> LeftWalk<'a> {
                 Some(data) => self.links_of(&cid, &data, done)?,
                 None => done.missing_below += 1,
             }
-            if self.ahead.len() > MAX_PENDING_BYTES {
+            if self.ahead.bytes() > MAX_PENDING_BYTES {
                 return Err(ReleaseError::TooWide(root.cid));
             }
         }
@@ -372,7 +373,7 @@ impl<'a> LeftWalk<'a> {
             if has_no_links(link.cid.codec()) || self.is_leaf(&link)? {
                 self.needed.add(&link.cid)?;
             } else {
-                self.push(&link.cid);
+                self.ahead.push(&link.cid);
             }
         }
         Ok(())
@@ -405,21 +406,6 @@ impl<'a> LeftWalk<'a> {
         }
         let there = self.target.hot().get(cid)?;
         Ok(there.filter(|block| good(block.data())).map(|block| block.data().to_vec()))
-    }
-
-    fn push(&mut self, cid: &Cid) {
-        let start = self.ahead.len();
-        self.ahead.extend(cid.to_bytes());
-        // A CID has at most 158 bytes.
-        self.ahead.push((self.ahead.len() - start) as u8);
-    }
-
-    fn pop(&mut self) -> Option<Cid> {
-        let len = usize::from(self.ahead.pop()?);
-        let start = self.ahead.len().checked_sub(len)?;
-        let cid = Cid::try_from(self.ahead.get(start..)?).ok();
-        self.ahead.truncate(start);
-        cid
     }
 }
 

@@ -1,7 +1,6 @@
 //! `dag/…`: nodes of any codec, and CAR files. Twin of kubo `core/commands/dag`.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
 
 use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_JSON, IDENTITY};
@@ -18,6 +17,7 @@ use super::error::Failed;
 use super::ipld;
 use super::multihash::multihash;
 use super::table::{Arg, Class, Command, Effect, Late, Opt};
+use super::to_client::ToClient;
 
 const IGNORED: &str = "Ignored: nothing is announced";
 const PROGRESS: Opt = Opt::flag(&["progress", "p"], "Report how far it is");
@@ -294,40 +294,6 @@ fn import_failed(error: car::CarError) -> Failed {
     }
 }
 
-/// Bytes to the client.
-struct ToClient<'c> {
-    call: &'c mut Call,
-    failed: Option<Failed>,
-    waiting: Vec<u8>,
-}
-
-/// Bytes that leave at once.
-const OUT: usize = 64 * 1024;
-
-impl ToClient<'_> {
-    fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::take(&mut self.waiting);
-        self.call.bytes(piece.into()).map_err(|failed| {
-            self.failed = Some(failed);
-            io::ErrorKind::ConnectionAborted.into()
-        })
-    }
-}
-
-impl Write for ToClient<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= OUT {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.send()
-    }
-}
-
 fn export(call: &mut Call) -> Result<(), Failed> {
     let root = call.resolve_cid(call.arg(0))?;
     let repo = call.repo().clone();
@@ -337,7 +303,7 @@ fn export(call: &mut Call) -> Result<(), Failed> {
     }
     let local_only = call.options.flag("local-only");
     call.begin_bytes("application/vnd.ipld.car", None)?;
-    let out = ToClient { call, failed: None, waiting: Vec::with_capacity(OUT) };
+    let out = ToClient::new(call);
     let mut car = CarWriter::new(out, &[root])?;
     let mut missing = HashSet::new();
     let blocks = walk(&[root], Repeats::default(), |cid| match repo.block(cid)? {

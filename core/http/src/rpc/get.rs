@@ -13,12 +13,10 @@ use super::call::Call;
 use super::error::Failed;
 use super::table::{Arg, Class, Command, Opt};
 use super::tar::{Kind, TarWriter};
+use super::to_client::ToClient;
 
 /// Directories inside of directories.
 const MAX_DEPTH: usize = 1000;
-
-/// Bytes that leave at once.
-const OUT: usize = 64 * 1024;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     args: &[Arg::text("ipfs-path", "The file or directory").stdin()],
@@ -53,7 +51,7 @@ fn get(call: &mut Call) -> Result<(), Failed> {
     let size = size_of(call, &root)?;
     let content_type = if compress { "application/gzip" } else { "application/x-tar" };
     call.begin_bytes(content_type, Some(size))?;
-    let out = ToClient { call, failed: None, waiting: Vec::with_capacity(OUT) };
+    let out = ToClient::new(call);
     match compress {
         false => write(out, &root, &name, archive),
         true => write(Gzip(GzEncoder::new(out, level)), &root, &name, archive),
@@ -84,36 +82,6 @@ trait Sink: Write {
     fn call(&mut self) -> &mut Call;
     fn failed(&mut self) -> Option<Failed>;
     fn end(self) -> io::Result<()>;
-}
-
-struct ToClient<'c> {
-    call: &'c mut Call,
-    failed: Option<Failed>,
-    waiting: Vec<u8>,
-}
-
-impl ToClient<'_> {
-    fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::take(&mut self.waiting);
-        self.call.bytes(piece.into()).map_err(|failed| {
-            self.failed = Some(failed);
-            io::ErrorKind::ConnectionAborted.into()
-        })
-    }
-}
-
-impl Write for ToClient<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= OUT {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.send()
-    }
 }
 
 impl Sink for ToClient<'_> {

@@ -52,6 +52,7 @@ mod swarm;
 mod table;
 mod tar;
 mod time;
+mod to_client;
 pub mod tokens;
 pub(crate) mod trailers;
 mod upload;

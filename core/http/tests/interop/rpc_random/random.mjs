@@ -54,7 +54,8 @@ const kinds = [
   [2, () => ({ path: `dag/stat?arg=${one(cids)}&progress=false` })],
   [3, () => ({ path: `files/mkdir?arg=${e(mfsPath())}&parents=${one(['true', 'false'])}` })],
   [3, () => ({ path: `files/write?arg=${e(mfsPath())}&create=true&parents=${one(['true', 'false'])}&truncate=${one(['true', 'false'])}`, files: [['x', `text ${below(9)}`]] })],
-  [3, () => ({ path: `files/cp?arg=/ipfs/${one(cids)}&arg=${e(mfsPath())}` })],
+  // With two reasons to refuse, which one is told first differs.
+  [3, () => ({ path: `files/cp?arg=/ipfs/${one(cids)}&arg=${e(mfsPath())}`, anyReason: true })],
   [2, () => ({ path: `files/cp?arg=${e(mfsPath())}&arg=${e(mfsPath())}` })],
   [2, () => {
     const [from, to] = [mfsPath(), mfsPath()]
@@ -71,8 +72,10 @@ const weighted = kinds.flatMap(([weight, make]) => Array(weight).fill(make))
 // What is compared: lines in any order, and for texts that name one of several reasons, that there is one.
 const normal = ({ status, text }, loose) => {
   // What Kubo takes for a race is a file on the way.
-  if (loose) text = text.replace(/cannot access \S+: Not a directory|expected \*mfs.Directory, didn't get it. This is likely a race condition/g, 'NOT A DIRECTORY')
+  if (loose) text = text.replace(/cannot access [^"]+: Not a directory|expected \*mfs.Directory, didn't get it. This is likely a race condition/g, 'NOT A DIRECTORY')
   if (loose) text = text.replace(/indirect through \w+|pinned via \w+/g, 'INDIRECT').replace(/pinned: indirect/g, 'INDIRECT')
+  // Ours names the block and its codec.
+  text = text.replace(/block \w+ has codec \w+, which is not read as files and directories/, 'unknown node type')
   return JSON.stringify([status, text.split('\n').sort()])
 }
 const note = (text) => {
@@ -88,11 +91,16 @@ for (let at = 0; at < Number(calls) && wrong < 5; at++) {
     const target = /"\/":"(\w+)"/.exec(made.files[0][1])?.[1]
     if (target && (await call(kubo, { path: `dag/stat?arg=${target}&progress=false` })).status !== 200) continue
   }
-  const [a, b] = [await call(ours, made), await call(kubo, made)]
+  const a = await call(ours, made)
+  // Ours keeps what the files rest on from block/rm as it keeps what is pinned. Kubo removes it, and the files are broken.
+  const guarded = made.path.startsWith('block/rm') && a.text.includes('pinned via')
+  if (guarded && (await call(kubo, { path: `pin/ls?arg=${made.path.split('=')[1]}` })).status !== 200) continue
+  const b = await call(kubo, made)
   log.push(made.path)
   // What a collection names may be states of the files that only Kubo stored.
   if (!made.mute) note(b.text)
-  if (made.mute ? a.status !== b.status : normal(a, made.loose) !== normal(b, made.loose)) {
+  const byStatus = made.mute || (made.anyReason && b.status === 500)
+  if (byStatus ? a.status !== b.status : normal(a, made.loose) !== normal(b, made.loose)) {
     wrong++
     console.log(`call ${at}: ${made.path}\n  ours: ${a.status} ${a.text.slice(0, 300)}\n  kubo: ${b.status} ${b.text.slice(0, 300)}`)
   }
