@@ -55,7 +55,7 @@ where
         repeats,
         fetch,
     };
-    roots.iter().rev().for_each(|root| walk.push(root));
+    roots.iter().rev().for_each(|root| walk.ahead.push(root));
     walk
 }
 
