@@ -8,7 +8,7 @@
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
 //! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
 //! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
-//! - `lease`: what a writer at work counts on.
+//! - `lease`: what a writer at work counts on. [`Leased`]: uploads, with a log while they are short.
 
 mod blob_file;
 mod buffers;
@@ -23,6 +23,7 @@ mod folder;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod lease;
+mod leased;
 mod list;
 mod options;
 mod payload;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
 pub use lease::Lease;
+pub use leased::{BULK_FROM, Leased};
 pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Price, Space};
@@ -108,8 +110,8 @@ struct Inner {
     commits: Commits,
     leases: Leases,
     room: Room,
-    /// One flush of everything at a time, so that it is known what each covers.
-    flushing: Mutex<()>,
+    /// One flush of everything at a time, shared by all who wait for one.
+    flushes: Commits,
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
@@ -142,7 +144,7 @@ impl HotStore {
             commits: Commits::default(),
             leases: Leases::default(),
             room,
-            flushing: Mutex::new(()),
+            flushes: Commits::default(),
             collecting: Mutex::new(()),
             claims: Claims::default(),
             places,
@@ -167,7 +169,7 @@ impl HotStore {
 
     /// Writes blocks that stay until they are pinned, or the writer is dropped.
     pub fn leased(&self) -> Leased {
-        Leased { lease: self.lease(), store: self.clone() }
+        Leased::new(self)
     }
 
     /// Its folder, absolute.
@@ -246,13 +248,23 @@ impl HotStore {
         self.inner.room.take(bytes)
     }
 
-    /// Makes everything durable, what bulk writers wrote included.
+    /// Makes everything durable, what was written without a log included. Those who wait at the same time share one flush.
     pub(crate) fn flush(&self) -> Result<(), HotError> {
-        let _one = self.inner.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer().flush_begins();
-        self.database().flush()?;
-        self.writer().flush_ended();
-        Ok(())
+        self.inner.flushes.wait(&mut || {
+            self.writer().flush_begins();
+            self.database().flush()?;
+            self.writer().flush_ended();
+            Ok(())
+        })
+    }
+
+    /// To be called before something is written that will rest on this block: what is in memory alone is flushed
+    /// here, where nobody waits for the lock, and not with the write. One look-up where there is nothing to do.
+    pub(crate) fn flush_below(&self, cid: &Cid) -> Result<(), HotError> {
+        match self.entry(cid)? {
+            Some(entry) if self.writer().is_unflushed(entry.id) => self.flush(),
+            _ => Ok(()),
+        }
     }
 
     /// A change of the store.
@@ -262,7 +274,7 @@ impl HotStore {
 
     /// Returns when everything that was written with a log is durable.
     pub(crate) fn make_durable(&self) -> Result<(), HotError> {
-        self.commits().wait(self.database())
+        self.inner.commits.wait(&mut || self.database().sync_log())
     }
 
     /// CIDs that somebody works on.
@@ -295,8 +307,10 @@ impl HotStore {
         &self.inner.database
     }
 
-    fn commits(&self) -> &Commits {
-        &self.inner.commits
+    /// Counts a write that has happened.
+    fn wrote(&self) {
+        self.inner.commits.wrote();
+        self.inner.flushes.wrote();
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -318,16 +332,6 @@ impl HotStore {
     /// The name it has in sentences.
     pub(crate) fn name(&self) -> String {
         format!("hot store {}", self.database().path().display())
-    }
-
-    fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
-        let mut edit = Edit::new(self, Log::On, lease);
-        edit.expect(blocks);
-        for block in blocks {
-            edit.put(block)?;
-        }
-        edit.commit()?;
-        Ok(())
     }
 }
 
@@ -420,7 +424,10 @@ impl HotStore {
 
 impl BlockStore for HotStore {
     fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
-        self.write(blocks, None)
+        let mut edit = self.edit();
+        edit.put_all(blocks)?;
+        edit.commit()?;
+        Ok(())
     }
 
     /// Everything that was put with a log; what a [`BulkWriter`] wrote is its own to flush. Those who wait at the same time share one sync.
@@ -432,36 +439,5 @@ impl BlockStore for HotStore {
 impl fmt::Debug for HotStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HotStore").field("path", &self.database().path()).finish_non_exhaustive()
-    }
-}
-
-/// A writer whose blocks, new ones and those that were here already, are not collected while it lives.
-#[derive(Debug)]
-pub struct Leased {
-    lease: Lease,
-    store: HotStore,
-}
-
-impl BlockSource for Leased {
-    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        self.store.get(cid)
-    }
-
-    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
-        self.store.locate(cid)
-    }
-
-    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
-        self.store.size(cid)
-    }
-}
-
-impl BlockStore for Leased {
-    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
-        self.store.write(blocks, Some(&self.lease))
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.store.sync()
     }
 }
