@@ -56,7 +56,7 @@ pub enum HotError {
     },
     /// The folder of its payload is not there, or is another's.
     #[error(
-        "hot store {path}: its payload is not in {payload}; mount the disk that holds it, or name the folder that it has moved to"
+        "hot store {path}: {payload} does not hold its payload; mount the disk that does, or name the folder that it has moved to"
     )]
     PayloadAway {
         /// The store's folder.

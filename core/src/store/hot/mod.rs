@@ -4,12 +4,13 @@
 //! RocksDB in the project stands in this folder. Must not know UnixFS, HTTP, or why a block is kept, which is
 //! `pin`'s matter.
 //!
-//! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
+//! - `folder`, `payload_folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
-//! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
+//! - `ahead`: which block will be asked for next. `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
 //! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
 //! - `lease`: what a writer at work counts on. [`Leased`]: uploads, with a log while they are short.
 
+mod ahead;
 mod blob_file;
 mod buffers;
 mod bulk;
@@ -27,6 +28,7 @@ mod leased;
 mod list;
 mod options;
 mod payload;
+mod payload_folder;
 mod places;
 mod records;
 mod room;
@@ -55,6 +57,7 @@ pub use schema::FORMAT_VERSION;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::row as fuzz_row;
 
+use ahead::{Ahead, ROWS_AHEAD};
 use claims::Claims;
 use commits::Commits;
 use database::{Batch, Database, Log};
@@ -116,6 +119,7 @@ struct Inner {
     collecting: Mutex<()>,
     claims: Claims,
     places: Places,
+    ahead: Ahead,
     /// One caller at a time gives a name another root.
     naming: Mutex<()>,
 }
@@ -136,7 +140,7 @@ impl HotStore {
         let writer = Mutex::new(Writer::load(&database)?);
         let reserve = options.reserve.unwrap_or(options.memory);
         let room = Room::new(database.path(), settings.payload.as_deref(), reserve);
-        let places = Places::new(database.files());
+        let places = Places::new(settings.payload.unwrap_or_else(|| database.files()));
         let inner = Inner {
             database,
             writer,
@@ -148,6 +152,7 @@ impl HotStore {
             collecting: Mutex::new(()),
             claims: Claims::default(),
             places,
+            ahead: Ahead::new(),
             naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
@@ -287,15 +292,65 @@ impl HotStore {
         self.inner.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the index knows of a block.
+    /// What the index knows of a block. Where that is not in memory, and blocks are asked for in their order, it is
+    /// learned from rows that lie in that order.
     pub(crate) fn entry(&self, cid: &Cid) -> Result<Option<Entry>, HotError> {
-        self.entry_of(index_key(cid).as_slice())
+        let key = index_key(cid);
+        let key = key.as_slice();
+        if let Some(row) = self.database().get_now(Family::Index, key) {
+            return row.map(|bytes| self.parse_entry(key, &bytes)).transpose();
+        }
+        if let Some(entry) = self.expected(key)? {
+            self.inner.ahead.found(entry.id);
+            return Ok(Some(entry));
+        }
+        let found = self.entry_of(key)?;
+        if let Some(entry) = found.filter(|entry| self.inner.ahead.found(entry.id)) {
+            self.look_ahead(entry.id)?;
+        }
+        Ok(found)
+    }
+
+    /// A block that is expected, if its row in `ids` still says so.
+    fn expected(&self, multihash: &[u8]) -> Result<Option<Entry>, HotError> {
+        let Some(id) = self.inner.ahead.id_of(multihash) else { return Ok(None) };
+        let row = self.database().get(Family::Ids, &id.key())?;
+        Ok(row.and_then(|row| entry_if_of(id, &row, multihash)))
+    }
+
+    /// Reads the rows behind that of a block: the next of its file, most likely.
+    fn look_ahead(&self, id: Id) -> Result<(), HotError> {
+        let mut rows = self.database().scan_to_keep(Family::Ids, &id.next().key())?;
+        for _ in 0..ROWS_AHEAD {
+            let Some((key, value)) = rows.next()? else { break };
+            if let Ok((entry, multihash)) = Entry::parse_id_row(key, value) {
+                self.inner.ahead.expect(multihash, entry.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same from memory alone.
+    fn entry_now(&self, cid: &Cid) -> Option<Entry> {
+        let key = index_key(cid);
+        let key = key.as_slice();
+        if let Some(row) = self.database().get_now(Family::Index, key) {
+            return Entry::parse(&row?).ok();
+        }
+        let id = self.inner.ahead.id_of(key)?;
+        let row = self.database().get_now(Family::Ids, &id.key())??;
+        let entry = entry_if_of(id, &row, key)?;
+        self.inner.ahead.found(id);
+        Some(entry)
     }
 
     fn entry_of(&self, multihash: &[u8]) -> Result<Option<Entry>, HotError> {
-        let Some(bytes) = self.database().get(Family::Index, multihash)? else { return Ok(None) };
-        let entry = Entry::parse(&bytes);
-        Ok(Some(entry.map_err(|_| self.database().damaged(Family::Index, multihash))?))
+        let row = self.database().get(Family::Index, multihash)?;
+        row.map(|bytes| self.parse_entry(multihash, &bytes)).transpose()
+    }
+
+    fn parse_entry(&self, multihash: &[u8], row: &[u8]) -> Result<Entry, HotError> {
+        Entry::parse(row).map_err(|_| self.database().damaged(Family::Index, multihash))
     }
 
     /// The same of a block whose bytes are here.
@@ -333,6 +388,12 @@ impl HotStore {
     pub(crate) fn name(&self) -> String {
         format!("hot store {}", self.database().path().display())
     }
+}
+
+/// A row of `ids`, if it is that of this block.
+fn entry_if_of(id: Id, row: &[u8], multihash: &[u8]) -> Option<Entry> {
+    let (entry, found) = Entry::parse_id_row(&id.key(), row).ok()?;
+    (found == multihash).then_some(entry)
 }
 
 /// Makes the database of a new store in a folder of its own, closed again.
@@ -384,8 +445,7 @@ impl BlockSource for HotStore {
 
     /// Known of a block in a blob file that was asked for before, and of small ones in RocksDB's cache.
     fn locate_now(&self, cid: &Cid) -> Option<Located> {
-        let row = self.database().get_now(Family::Index, index_key(cid).as_slice())??;
-        let entry = Entry::parse(&row).ok()?;
+        let entry = self.entry_now(cid)?;
         payload::locate_now(self.database(), &self.inner.places, cid, &entry)
     }
 
