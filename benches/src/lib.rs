@@ -19,5 +19,7 @@ pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod suite;
+pub mod uploads;
+pub mod wide;
 pub mod work;
 pub mod wrk;
