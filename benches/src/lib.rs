@@ -15,6 +15,7 @@ pub mod machine;
 pub mod options;
 pub mod process;
 pub mod random;
+pub mod reclaim;
 pub mod report;
 pub mod rounds;
 pub mod server;

@@ -24,6 +24,9 @@ use crate::work::written;
 const LENGTHS: [(u64, u64); 8] =
     [(1, 15), (2, 15), (4, 15), (8, 11), (16, 9), (32, 5), (100, 5), (1024, 3)];
 
+/// Megabytes that are taken in to count what is written.
+const MEGABYTES_COUNTED: u64 = 64;
+
 /// A way to take in a file.
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -41,7 +44,6 @@ struct Taker {
     hot: HotStore,
     pins: PinIndex,
     took: Vec<f64>,
-    written: u64,
 }
 
 /// Measures in `folder`, and prints a line for each length and way.
@@ -57,14 +59,13 @@ pub fn run(folder: &Path, most_megabytes: u64) -> Result<()> {
         for way in [Way::Logged, Way::Flushed, Way::Upload] {
             let hot = HotStore::open(&HotOptions::new(place.join(format!("{way:?}"))))?;
             let pins = PinIndex::new(&hot, Vec::new());
-            takers.push(Taker { way, hot, pins, took: Vec::new(), written: 0 });
+            takers.push(Taker { way, hot, pins, took: Vec::new() });
         }
         let copies = rounds_of(&place, megabytes, rounds, &mut takers)?;
         let copy = median(copies);
-        for taker in &mut takers {
-            tell(megabytes, rounds, copy, taker)?;
+        for taker in takers {
+            tell(&place, megabytes, copy, taker)?;
         }
-        drop(takers);
         fs::remove_dir_all(&place)?;
     }
     Ok(())
@@ -78,27 +79,33 @@ fn rounds_of(place: &Path, megabytes: u64, rounds: u64, takers: &mut [Taker]) ->
         write_source(&source, megabytes << 32 | round, megabytes)?;
         copies.push(copied(&source, &place.join("copy"))?);
         for taker in takers.iter_mut() {
-            let before = written()?;
             taker.took.push(added(&source, taker)?);
-            taker.written += written()? - before;
         }
     }
     Ok(copies)
 }
 
-fn tell(megabytes: u64, rounds: u64, copy: f64, taker: &mut Taker) -> Result<()> {
-    // What is still in memory is written some time.
-    let before = written()?;
-    taker.hot.bulk("rest").flush()?;
-    taker.written += written()? - before;
+fn tell(place: &Path, megabytes: u64, copy: f64, mut taker: Taker) -> Result<()> {
     let middle = median(std::mem::take(&mut taker.took));
+    let rounds = (MEGABYTES_COUNTED / megabytes).max(1);
+    // In a turn of its own: what a store has in memory is written some time, and the system counts by process.
+    taker.hot.bulk("rest").flush()?;
+    let (source, before) = (place.join("source"), written()?);
+    let mut sources = 0;
+    for round in 0..rounds {
+        let made = written()?;
+        write_source(&source, 1 << 62 | megabytes << 32 | round, megabytes)?;
+        sources += written()? - made;
+        added(&source, &taker)?;
+    }
+    taker.hot.bulk("rest").flush()?;
     println!(
         "{megabytes} MiB, {:?}: {:.1} ms, cp + sync {:.1} ms ({:.2} of its rate); {:.3} bytes written a byte",
         taker.way,
         middle * 1e3,
         copy * 1e3,
         copy / middle,
-        taker.written as f64 / (rounds * (megabytes << 20)) as f64,
+        (written()? - before - sources) as f64 / (rounds * (megabytes << 20)) as f64,
     );
     Ok(())
 }

@@ -62,7 +62,7 @@ pub fn import(store: &Path, source: &Path) -> Result<()> {
     let took = began.elapsed().as_secs_f64();
     let len = fs::metadata(source)?.len() as f64;
     let at_once = (written()? - before) as f64 / len;
-    wait_for_compactions(store)?;
+    wait_for_compactions()?;
     println!(
         "opened in {opened:.1?}; imported at {:.0} MB/s, {at_once:.3} bytes written a byte, {:.3} with what was compacted after it",
         len / 1e6 / took,
@@ -73,7 +73,7 @@ pub fn import(store: &Path, source: &Path) -> Result<()> {
 }
 
 /// Until nothing is written for some seconds.
-fn wait_for_compactions(_store: &Path) -> Result<()> {
+fn wait_for_compactions() -> Result<()> {
     let mut last = written()?;
     for _ in 0..60 {
         std::thread::sleep(std::time::Duration::from_secs(3));
@@ -214,7 +214,8 @@ impl Disk {
     }
 }
 
-fn block(data: &[u8]) -> Result<Block> {
+/// A raw block of these bytes.
+pub(crate) fn block(data: &[u8]) -> Result<Block> {
     // Version 1, raw, sha2-256 of 32 bytes.
     let cid = [&[1, 0x55, 0x12, 32], Sha256::digest(data).as_slice()].concat();
     Ok(Block::verified(Cid::try_from(cid.as_slice())?, data.to_vec().into())?)

@@ -14,7 +14,7 @@ use coldfront::unixfs::import::{ImportOptions, Importer, Metadata, Tree};
 
 use crate::fixtures::uploads::{SMALL_FILES, small_name};
 use crate::process::field;
-use crate::{uploads, wide};
+use crate::{reclaim, uploads, wide};
 
 /// What a child did.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ pub fn main(words: &[String]) -> Result<()> {
             return wide::make(store.as_ref(), keys.parse()?, files.parse()?);
         }
         ["wide-import", store, source] => return wide::import(store.as_ref(), source.as_ref()),
+        ["reclaim", store, count] => return reclaim::run(store.as_ref(), count.parse()?),
         ["wide-read", store, cid] => return wide::read(store.as_ref(), cid),
         _ => {}
     }

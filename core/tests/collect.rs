@@ -15,7 +15,7 @@ use coldfront::block::{DAG_CBOR, RAW};
 use coldfront::gc::schedule::{Due, tend};
 use coldfront::gc::{CollectOptions, Collected, collect};
 use coldfront::pin::{NewPin, PinError, PinIndex, PinStatus};
-use coldfront::store::hot::{BULK_FROM, HotError, HotOptions, HotStore};
+use coldfront::store::hot::{HotError, HotOptions, HotStore};
 use coldfront::unixfs::testing::cid_of;
 use coldfront::{Block, BlockSource, BlockStore, Cid, ReadError, StoreError};
 
@@ -96,18 +96,14 @@ impl Stress {
         let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let mut mine: VecDeque<Vec<Block>> = VecDeque::new();
         let mut serial = 0u64;
-        let ballast: Vec<_> = (0..8).map(|n| block(RAW, vec![n; BULK_FROM as usize / 8])).collect();
         while self.go_on() {
             let mut dag = dag(&mut random);
             serial += 1;
             let own = block(RAW, [number.to_be_bytes(), serial.to_be_bytes()].concat());
             let root = node(&[*own.cid(), *dag[dag.len() - 1].cid()]);
             dag.extend([own, root.clone()]);
-            let lease = self.hot.leased();
-            if random.below(8) == 0 {
-                // So much that what follows is not logged.
-                lease.put(&ballast).unwrap();
-            }
+            // Some are logged, some are not, some from their middle on.
+            let lease = self.hot.leased().bulk_from([0, 6000, u64::MAX][random.below(12).min(2)]);
             for some in dag.chunks(5) {
                 lease.put(some).unwrap();
             }

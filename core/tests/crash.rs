@@ -19,7 +19,7 @@ use std::time::Duration;
 use coldfront::block::{DAG_CBOR, RAW};
 use coldfront::gc::{CollectOptions, collect};
 use coldfront::pin::{NewPin, PinIndex, PinMode};
-use coldfront::store::hot::{BULK_FROM, HotOptions, HotStore};
+use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::unixfs::testing::cid_of;
 use coldfront::{Block, BlockSource, BlockStore, Cid};
 
@@ -64,7 +64,7 @@ impl Random {
 /// Blocks that link to one another, the same in parent and child.
 struct World {
     blocks: Vec<Block>,
-    /// Blocks that link to nothing, as many as an upload has that is not logged.
+    /// Blocks that link to nothing, so many that an upload is not logged behind them.
     ballast: Vec<Block>,
     links: HashMap<Cid, Vec<Cid>>,
 }
@@ -93,8 +93,7 @@ impl World {
             links.insert(*block.cid(), below);
             blocks.push(block);
         }
-        let ballast = BULK_FROM.div_ceil(BALLAST_LEN);
-        let ballast = (0..ballast).map(|n| named(RAW, vec![n as u8; BALLAST_LEN as usize]));
+        let ballast = (0..4).map(|n| named(RAW, vec![n; BALLAST_LEN as usize]));
         World { blocks, ballast: ballast.collect(), links }
     }
 
@@ -337,7 +336,7 @@ fn interact(world: &World, hot: &HotStore, pins: &PinIndex, act: Act) -> bool {
         }
         Act::Unname => pins.set_root(NAME, None).is_ok(),
         Act::Upload(n) => {
-            let upload = hot.leased();
+            let upload = hot.leased().bulk_from(4 * BALLAST_LEN);
             upload.put(&world.ballast).unwrap();
             upload.put(&world.blocks[..=n]).unwrap();
             upload.sync().unwrap();

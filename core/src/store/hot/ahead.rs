@@ -84,7 +84,39 @@ fn short(multihash: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Block;
+    use crate::block::RAW;
+    use crate::store::BlockStore as _;
+    use crate::store::hot::{HotOptions, HotStore, index_key};
+    use crate::unixfs::testing::cid_of;
+
+    #[test]
+    fn what_follows_is_found_by_its_row_and_never_once_it_was_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+        let blocks: Vec<_> = (0..20u8)
+            .map(|n| Block::verified(cid_of(RAW, &[n]), vec![n].into()).unwrap())
+            .collect();
+        hot.put(&blocks).unwrap();
+        let entry = |n: usize| hot.entry_of(index_key(blocks[n].cid()).as_slice()).unwrap();
+        let expected = |n: usize| hot.expected(index_key(blocks[n].cid()).as_slice()).unwrap();
+        assert_eq!(expected(5), None);
+        hot.look_ahead(entry(4).unwrap().id).unwrap();
+        assert_eq!(expected(4), None, "it lies before");
+        assert!((5..20).all(|n| expected(n) == entry(n) && entry(n).is_some()));
+
+        let gone = entry(7).unwrap();
+        let mut edit = hot.edit();
+        edit.remove(&gone, index_key(blocks[7].cid()).as_slice()).unwrap();
+        edit.commit().unwrap();
+        assert_eq!(expected(7), None);
+        // Under another id now: the old one says nothing about it.
+        hot.put(&blocks[7..8]).unwrap();
+        assert_eq!(expected(7), None);
+        assert_eq!(hot.entry(blocks[7].cid()).unwrap(), entry(7));
+    }
 
     #[test]
     fn files_that_are_read_side_by_side_are_told_apart_and_random_reads_follow_nothing() {

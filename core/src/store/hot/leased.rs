@@ -14,9 +14,11 @@ use crate::block::{Block, Cid};
 use crate::error::StoreError;
 use crate::store::{BlockSource, BlockStore, Located};
 
-/// From so many bytes between two syncs on, blocks are written without a log. As many as an import hands over at a time, so
-/// that of a longer one nothing is logged. Measured (`benches/README.md`): a flush costs what logging some megabytes does.
-pub const BULK_FROM: u64 = 4 * 1024 * 1024;
+/// From so many bytes between two syncs on, blocks are written without a log, unless the writer is told otherwise. Measured
+/// (`benches/README.md`): shorter uploads are acknowledged sooner with a log, by some 30 ms where a sync costs nothing; of
+/// longer ones the bytes that are written count. And each flush leaves a blob file, of which there should not be too many:
+/// those of an import are as long.
+pub const BULK_FROM: u64 = 16 * 1024 * 1024;
 
 /// A writer whose blocks, new ones and those that were here already, are not collected while it lives.
 ///
@@ -26,6 +28,7 @@ pub const BULK_FROM: u64 = 4 * 1024 * 1024;
 pub struct Leased {
     lease: Lease,
     store: HotStore,
+    bulk_from: u64,
     owed: Mutex<Owed>,
 }
 
@@ -40,7 +43,13 @@ struct Owed {
 
 impl Leased {
     pub(super) fn new(store: &HotStore) -> Leased {
-        Leased { lease: store.lease(), store: store.clone(), owed: Mutex::default() }
+        let (lease, store) = (store.lease(), store.clone());
+        Leased { lease, store, bulk_from: BULK_FROM, owed: Mutex::default() }
+    }
+
+    /// From how many bytes on it writes without a log: 0 where it is known that much will come.
+    pub fn bulk_from(self, bytes: u64) -> Leased {
+        Leased { bulk_from: bytes, ..self }
     }
 
     fn owed(&self) -> MutexGuard<'_, Owed> {
@@ -51,7 +60,7 @@ impl Leased {
     fn log(&self, bytes: u64) -> Log {
         let mut owed = self.owed();
         owed.bytes = owed.bytes.saturating_add(bytes);
-        if owed.bytes < BULK_FROM { Log::On } else { Log::Off }
+        if owed.bytes < self.bulk_from { Log::On } else { Log::Off }
     }
 }
 
