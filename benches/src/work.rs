@@ -14,6 +14,7 @@ use coldfront::unixfs::import::{ImportOptions, Importer, Metadata, Tree};
 
 use crate::fixtures::uploads::{SMALL_FILES, small_name};
 use crate::process::field;
+use crate::{reclaim, uploads, wide};
 
 /// What a child did.
 #[derive(Clone, Debug)]
@@ -53,12 +54,22 @@ pub fn run(words: &[&str]) -> Result<Done> {
 /// The child's side.
 pub fn main(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["uploads", folder, most] => return uploads::run(folder.as_ref(), most.parse()?),
+        ["wide-make", store, keys, files] => {
+            return wide::make(store.as_ref(), keys.parse()?, files.parse()?);
+        }
+        ["wide-import", store, source] => return wide::import(store.as_ref(), source.as_ref()),
+        ["reclaim", store, count] => return reclaim::run(store.as_ref(), count.parse()?),
+        ["wide-read", store, cid] => return wide::read(store.as_ref(), cid),
+        _ => {}
+    }
     let before = crate::process::Usage::of(std::process::id())?;
     let wrote = written()?;
     let began = Instant::now();
     let cid = match words.as_slice() {
         ["import", source, store] => import(source.as_ref(), store.as_ref(), true)?,
-        ["import-logged", source, store] => import(source.as_ref(), store.as_ref(), false)?,
+        ["import-upload", source, store] => import(source.as_ref(), store.as_ref(), false)?,
         ["folder", count, files, store] => folder(count.parse()?, files.as_ref(), store.as_ref())?,
         _ => bail!("there is no such work: {}", words.join(" ")),
     };
@@ -69,12 +80,13 @@ pub fn main(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn written() -> Result<u64> {
+/// Bytes that this process had the system write to disks.
+pub(crate) fn written() -> Result<u64> {
     let io = fs::read_to_string("/proc/self/io").context("this is Linux")?;
     field(&io, "write_bytes:").context("the kernel counts writes")
 }
 
-/// A file into a new store, durable at the end: in bulk, or as an upload that is logged.
+/// A file into a new store, durable at the end: in bulk, or as uploads are.
 fn import(source: &Path, store: &Path, in_bulk: bool) -> Result<String> {
     let hot = HotStore::open(&HotOptions::new(store))?;
     let into: Arc<dyn coldfront::BlockStore> =
