@@ -22,6 +22,7 @@ usage: side_by_side [http|hot|migrate|cold|memory|kernel|copies|all]... [options
   --seconds N        seconds of a round (default 2)
   --groups A,B       of http: plain,dag-pb,verify,hot,tmpfs,self (default: all but self, which is nginx against itself)
   --parts A,B        of migrate: flatfs,pebble,disk,memory,resume (default: all)
+  --blocks N         of migrate: blocks of the archive that is copied (default 200000, which are 5 GB)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
 COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 25 GB for all),
@@ -104,6 +105,8 @@ pub struct Options {
     pub groups: Vec<Group>,
     /// Parts of the suite `migrate`.
     pub parts: Vec<Part>,
+    /// Blocks of the archive that the suite `migrate` copies.
+    pub blocks: u64,
     /// Servers that take part.
     pub peers: Vec<Peer>,
 }
@@ -143,7 +146,7 @@ impl Options {
         let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Hot, Group::Tmpfs];
         let mut parts: Vec<Part> = PARTS.map(|(_, part)| part).to_vec();
         let mut peers: Vec<Peer> = PEERS.map(|(_, peer)| peer).to_vec();
-        let (mut quick, mut rounds, mut seconds) = (false, None, None);
+        let (mut quick, mut rounds, mut seconds, mut blocks) = (false, None, None, None);
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
             match word.as_str() {
@@ -151,6 +154,7 @@ impl Options {
                 "--quick" => quick = true,
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--seconds" => seconds = Some(number(&value()?)?),
+                "--blocks" => blocks = Some(number(&value()?)?),
                 "--groups" => groups = list(&value()?, &GROUPS)?,
                 "--parts" => parts = list(&value()?, &PARTS)?,
                 "--peers" => peers = list(&value()?, &PEERS)?,
@@ -165,8 +169,9 @@ impl Options {
             seconds: seconds.unwrap_or(if quick { 1 } else { 2 }),
             downloads: if quick { 4 } else { 20 },
         };
+        let blocks = blocks.unwrap_or(if quick { 20_000 } else { 200_000 });
         let rounds = rounds.unwrap_or(if quick { 3 } else { 7 }) as usize;
-        Ok(Some(Self { suites, quick, rounds, length, groups, parts, peers }))
+        Ok(Some(Self { suites, quick, rounds, length, groups, parts, blocks, peers }))
     }
 
     /// Whether a server takes part.
@@ -177,7 +182,7 @@ impl Options {
 
 fn number(word: &str) -> Result<u64> {
     let number = word.parse().with_context(|| format!("\"{word}\" is not a number"))?;
-    ensure!(number > 0, "0 rounds or seconds measure nothing");
+    ensure!(number > 0, "nothing is measured with 0");
     Ok(number)
 }
 

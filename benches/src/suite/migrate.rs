@@ -30,7 +30,7 @@ const PEAK: u64 = 256 << 20;
 /// Measures the parts that were asked for.
 pub fn run(options: &Options, cache: &Cache, report: &mut Report) -> Result<()> {
     let place = Place::new(cache)?;
-    let mix = if options.quick { Mix::QUICK } else { Mix::FULL };
+    let mix = Mix::of(options.blocks);
     for part in &options.parts {
         let archive = || Archive::open(cache, mix);
         match part {

@@ -13,7 +13,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::limit::Limit;
@@ -202,6 +201,7 @@ fn read_by(file: &str) -> Option<u64> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::thread;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MIB: u64 = 1 << 20;
