@@ -7,7 +7,9 @@
 pub mod cgroup;
 pub mod check;
 pub mod client;
+pub mod convert;
 pub mod copies;
+pub mod disk;
 pub mod fixtures;
 pub mod histogram;
 pub mod load;
