@@ -6,10 +6,11 @@ use crate::load::Length;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-usage: side_by_side [http|hot|cold|memory|kernel|copies|all]... [options]
+usage: side_by_side [http|hot|rpc|cold|memory|kernel|copies|all]... [options]
 
   http     rate and CPU of segments, ranges and a whole file, against nginx and Kubo
   hot      imports into the hot store, against cp and Kubo
+  rpc      the RPC API, against Kubo's daemon
   cold     latency of warm segments beside a cold stream and cold ranges
   memory   resident memory and start over 1,000 and 1,000,000 blocks
   kernel   page cache and slab that 100,000 reads leave behind
@@ -20,6 +21,7 @@ usage: side_by_side [http|hot|cold|memory|kernel|copies|all]... [options]
   --rounds N         rounds of each load (default 7)
   --seconds N        seconds of a round (default 2)
   --groups A,B       of http: plain,dag-pb,verify,hot,tmpfs,self (default: all but self, which is nginx against itself)
+  --rows A,B         of rpc: add,small,cat,blocks,pins,collect,car,nodes,start,agent (default: all)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
 COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 7 GB for all),
@@ -32,6 +34,8 @@ pub enum Suite {
     Http,
     /// Imports into the hot store.
     Hot,
+    /// The RPC API.
+    Rpc,
     /// Latencies beside cold loads.
     Cold,
     /// Resident memory and start.
@@ -70,6 +74,31 @@ pub enum Group {
     Harness,
 }
 
+/// A row of the suite `rpc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RpcRow {
+    /// One large upload.
+    Add,
+    /// Many small files in one request.
+    Small,
+    /// One large file.
+    Cat,
+    /// Single blocks and what is known of them.
+    Blocks,
+    /// Lists of pins.
+    Pins,
+    /// Collections beside uploads.
+    Collect,
+    /// CAR files in and out.
+    Car,
+    /// Small nodes in and out.
+    Nodes,
+    /// Start and idle memory.
+    Start,
+    /// Thousands of calls over connections that are kept.
+    Agent,
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -83,13 +112,16 @@ pub struct Options {
     pub length: Length,
     /// Groups of the suite `http`.
     pub groups: Vec<Group>,
+    /// Rows of the suite `rpc`.
+    pub rows: Vec<RpcRow>,
     /// Servers that take part.
     pub peers: Vec<Peer>,
 }
 
-const SUITES: [(&str, Suite); 6] = [
+const SUITES: [(&str, Suite); 7] = [
     ("http", Suite::Http),
     ("hot", Suite::Hot),
+    ("rpc", Suite::Rpc),
     ("cold", Suite::Cold),
     ("memory", Suite::Memory),
     ("kernel", Suite::Kernel),
@@ -103,6 +135,18 @@ const GROUPS: [(&str, Group); 6] = [
     ("tmpfs", Group::Tmpfs),
     ("self", Group::Harness),
 ];
+const ROWS: [(&str, RpcRow); 10] = [
+    ("add", RpcRow::Add),
+    ("small", RpcRow::Small),
+    ("cat", RpcRow::Cat),
+    ("blocks", RpcRow::Blocks),
+    ("pins", RpcRow::Pins),
+    ("collect", RpcRow::Collect),
+    ("car", RpcRow::Car),
+    ("nodes", RpcRow::Nodes),
+    ("start", RpcRow::Start),
+    ("agent", RpcRow::Agent),
+];
 const PEERS: [(&str, Peer); 3] =
     [("nginx", Peer::Nginx), ("coldfront", Peer::Coldfront), ("kubo", Peer::Kubo)];
 
@@ -113,6 +157,7 @@ impl Options {
         let mut suites = Vec::new();
         let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Hot, Group::Tmpfs];
         let mut peers: Vec<Peer> = PEERS.map(|(_, peer)| peer).to_vec();
+        let mut rows: Vec<RpcRow> = ROWS.map(|(_, row)| row).to_vec();
         let (mut quick, mut rounds, mut seconds) = (false, None, None);
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -122,6 +167,7 @@ impl Options {
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--seconds" => seconds = Some(number(&value()?)?),
                 "--groups" => groups = list(&value()?, &GROUPS)?,
+                "--rows" => rows = list(&value()?, &ROWS)?,
                 "--peers" => peers = list(&value()?, &PEERS)?,
                 "all" => suites.extend(SUITES.map(|(_, suite)| suite)),
                 other => suites.push(one(other, &SUITES)?),
@@ -135,7 +181,7 @@ impl Options {
             downloads: if quick { 4 } else { 20 },
         };
         let rounds = rounds.unwrap_or(if quick { 3 } else { 7 }) as usize;
-        Ok(Some(Self { suites, quick, rounds, length, groups, peers }))
+        Ok(Some(Self { suites, quick, rounds, length, groups, rows, peers }))
     }
 
     /// Whether a server takes part.
@@ -167,7 +213,7 @@ fn one<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Group, Options, Peer, Suite};
+    use super::{Group, Options, Peer, RpcRow, SUITES, Suite};
 
     fn parse(line: &str) -> anyhow::Result<Option<Options>> {
         Options::parse(line.split_ascii_whitespace().map(str::to_owned))
@@ -176,10 +222,7 @@ mod tests {
     #[test]
     fn nothing_said_means_everything_in_full() {
         let options = parse("").unwrap().unwrap();
-        assert_eq!(
-            options.suites,
-            [Suite::Http, Suite::Hot, Suite::Cold, Suite::Memory, Suite::Kernel, Suite::Copies]
-        );
+        assert_eq!(options.suites, SUITES.map(|(_, suite)| suite));
         assert_eq!((options.rounds, options.length.seconds, options.length.downloads), (7, 2, 20));
         assert!(options.with(Peer::Kubo) && !options.groups.contains(&Group::Harness));
     }
@@ -195,15 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_the_rpc_api_are_chosen_by_name() {
+        let options = parse("rpc --rows pins,cat").unwrap().unwrap();
+        assert_eq!(options.rows, [RpcRow::Pins, RpcRow::Cat]);
+        assert_eq!(parse("rpc").unwrap().unwrap().rows.len(), 10);
+    }
+
+    #[test]
     fn a_wrong_word_is_answered_with_the_right_ones() {
-        for line in ["htpt", "--peers apache", "--rounds 0", "--rounds x", "--rounds"] {
+        for line in
+            ["htpt", "--rows catt", "--peers apache", "--rounds 0", "--rounds x", "--rounds"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
         assert!(
             parse("htpt")
                 .unwrap_err()
                 .to_string()
-                .contains("http, hot, cold, memory, kernel, copies")
+                .contains("http, hot, rpc, cold, memory, kernel, copies")
         );
     }
 }
