@@ -68,7 +68,7 @@ pub fn prepare(repo: &Path, copy: &Path) -> Result<()> {
 /// The configuration with another store. Its parser is that of its time, so nothing but what it asks for stays.
 fn with_badger(config: &str) -> Result<String> {
     let start = config.find("\"Identity\"").context("a configuration names its node")?;
-    let identity = config.get(start..).and_then(|rest| Some(rest.get(..=rest.find('}')?)?));
+    let identity = config.get(start..).and_then(|rest| rest.get(..=rest.find('}')?));
     let identity = identity.context("the identity has no end")?;
     Ok(format!(
         "{{{identity}, \"Datastore\": {{\"StorageMax\": \"10GB\", \"StorageGCWatermark\": 90,

@@ -6,10 +6,11 @@ use crate::load::Length;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-usage: side_by_side [http|hot|migrate|cold|memory|kernel|copies|all]... [options]
+usage: side_by_side [http|hot|rpc|migrate|cold|memory|kernel|copies|all]... [options]
 
   http     rate and CPU of segments, ranges and a whole file, against nginx and Kubo
   hot      imports into the hot store, against cp and Kubo
+  rpc      the RPC API, against Kubo's daemon
   migrate  copies of Kubo's stores into the hot store, against cp and ipfs-ds-convert
   cold     latency of warm segments beside a cold stream and cold ranges
   memory   resident memory and start over 1,000 and 1,000,000 blocks
@@ -23,6 +24,7 @@ usage: side_by_side [http|hot|migrate|cold|memory|kernel|copies|all]... [options
   --groups A,B       of http: plain,dag-pb,verify,hot,tmpfs,self (default: all but self, which is nginx against itself)
   --parts A,B        of migrate: flatfs,pebble,disk,memory,resume (default: all)
   --blocks N         of migrate: blocks of the archive that is copied (default 200000, which are 5 GB)
+  --rows A,B         of rpc: add,small,cat,blocks,pins,collect,car,nodes,start,agent (default: all)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
 COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 25 GB for all),
@@ -37,6 +39,8 @@ pub enum Suite {
     Hot,
     /// Copies of Kubo's stores into the hot store.
     Migrate,
+    /// The RPC API.
+    Rpc,
     /// Latencies beside cold loads.
     Cold,
     /// Resident memory and start.
@@ -90,6 +94,31 @@ pub enum Part {
     Resume,
 }
 
+/// A row of the suite `rpc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RpcRow {
+    /// One large upload.
+    Add,
+    /// Many small files in one request.
+    Small,
+    /// One large file.
+    Cat,
+    /// Single blocks and what is known of them.
+    Blocks,
+    /// Lists of pins.
+    Pins,
+    /// Collections beside uploads.
+    Collect,
+    /// CAR files in and out.
+    Car,
+    /// Small nodes in and out.
+    Nodes,
+    /// Start and idle memory.
+    Start,
+    /// Thousands of calls over connections that are kept.
+    Agent,
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -107,13 +136,16 @@ pub struct Options {
     pub parts: Vec<Part>,
     /// Blocks of the archive that the suite `migrate` copies.
     pub blocks: u64,
+    /// Rows of the suite `rpc`.
+    pub rows: Vec<RpcRow>,
     /// Servers that take part.
     pub peers: Vec<Peer>,
 }
 
-const SUITES: [(&str, Suite); 7] = [
+const SUITES: [(&str, Suite); 8] = [
     ("http", Suite::Http),
     ("hot", Suite::Hot),
+    ("rpc", Suite::Rpc),
     ("migrate", Suite::Migrate),
     ("cold", Suite::Cold),
     ("memory", Suite::Memory),
@@ -135,6 +167,18 @@ const PARTS: [(&str, Part); 5] = [
     ("memory", Part::Memory),
     ("resume", Part::Resume),
 ];
+const ROWS: [(&str, RpcRow); 10] = [
+    ("add", RpcRow::Add),
+    ("small", RpcRow::Small),
+    ("cat", RpcRow::Cat),
+    ("blocks", RpcRow::Blocks),
+    ("pins", RpcRow::Pins),
+    ("collect", RpcRow::Collect),
+    ("car", RpcRow::Car),
+    ("nodes", RpcRow::Nodes),
+    ("start", RpcRow::Start),
+    ("agent", RpcRow::Agent),
+];
 const PEERS: [(&str, Peer); 3] =
     [("nginx", Peer::Nginx), ("coldfront", Peer::Coldfront), ("kubo", Peer::Kubo)];
 
@@ -146,6 +190,7 @@ impl Options {
         let mut groups = vec![Group::Plain, Group::DagPb, Group::Verify, Group::Hot, Group::Tmpfs];
         let mut parts: Vec<Part> = PARTS.map(|(_, part)| part).to_vec();
         let mut peers: Vec<Peer> = PEERS.map(|(_, peer)| peer).to_vec();
+        let mut rows: Vec<RpcRow> = ROWS.map(|(_, row)| row).to_vec();
         let (mut quick, mut rounds, mut seconds, mut blocks) = (false, None, None, None);
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -157,6 +202,7 @@ impl Options {
                 "--blocks" => blocks = Some(number(&value()?)?),
                 "--groups" => groups = list(&value()?, &GROUPS)?,
                 "--parts" => parts = list(&value()?, &PARTS)?,
+                "--rows" => rows = list(&value()?, &ROWS)?,
                 "--peers" => peers = list(&value()?, &PEERS)?,
                 "all" => suites.extend(SUITES.map(|(_, suite)| suite)),
                 other => suites.push(one(other, &SUITES)?),
@@ -171,7 +217,7 @@ impl Options {
         };
         let blocks = blocks.unwrap_or(if quick { 20_000 } else { 200_000 });
         let rounds = rounds.unwrap_or(if quick { 3 } else { 7 }) as usize;
-        Ok(Some(Self { suites, quick, rounds, length, groups, parts, blocks, peers }))
+        Ok(Some(Self { suites, quick, rounds, length, groups, parts, blocks, rows, peers }))
     }
 
     /// Whether a server takes part.
@@ -203,7 +249,7 @@ fn one<T: Copy>(word: &str, known: &[(&str, T)]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Group, Options, Peer, SUITES, Suite};
+    use super::{Group, Options, Peer, RpcRow, SUITES, Suite};
 
     fn parse(line: &str) -> anyhow::Result<Option<Options>> {
         Options::parse(line.split_ascii_whitespace().map(str::to_owned))
@@ -228,15 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_the_rpc_api_are_chosen_by_name() {
+        let options = parse("rpc --rows pins,cat").unwrap().unwrap();
+        assert_eq!(options.rows, [RpcRow::Pins, RpcRow::Cat]);
+        assert_eq!(parse("rpc").unwrap().unwrap().rows.len(), 10);
+    }
+
+    #[test]
     fn a_wrong_word_is_answered_with_the_right_ones() {
-        for line in ["htpt", "--peers apache", "--rounds 0", "--rounds x", "--rounds"] {
+        for line in
+            ["htpt", "--rows catt", "--peers apache", "--rounds 0", "--rounds x", "--rounds"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
         assert!(
             parse("htpt")
                 .unwrap_err()
                 .to_string()
-                .contains("http, hot, migrate, cold, memory, kernel, copies")
+                .contains("http, hot, rpc, migrate, cold, memory, kernel, copies")
         );
     }
 }
