@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use crate::body::Body;
 use crate::connection::Timed;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::reset::{Reset, Resettable};
 use crate::rpc::Rpc;
 use crate::rpc::access::Access;
 use crate::rpc::trailers::AskTrailers;
@@ -187,7 +188,9 @@ impl Door {
         _place: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return self.serve(stream, &mut stopped).await };
+        let stream = Resettable::new(stream);
+        let reset = stream.reset();
+        let Some(tls) = tls else { return self.serve(stream, reset, &mut stopped).await };
         // Who does not shake hands in the time of a head is not waited for.
         let time = self.rpc.limits().head_time;
         let hands = tokio::select! {
@@ -195,13 +198,13 @@ impl Door {
             () = async { drop(stopped.clone().wait_for(|stop| *stop).await) } => return,
         };
         match hands {
-            Ok(Ok(stream)) => self.serve(stream, &mut stopped).await,
+            Ok(Ok(stream)) => self.serve(stream, reset, &mut stopped).await,
             Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
             Err(_) => tracing::debug!("a client did not begin TLS in time"),
         }
     }
 
-    async fn serve<S>(self, stream: S, stopped: &mut watch::Receiver<bool>)
+    async fn serve<S>(self, stream: S, reset: Reset, stopped: &mut watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -216,9 +219,11 @@ impl Door {
         builder.max_buf_size(limits.rpc.head_bytes.max(RPC_BUFFER));
         let service = service_fn(move |request: Request<Incoming>| {
             let (rpc, access, mark) = (rpc.clone(), access.clone(), busy.begin());
+            // Later versions have chunks, of which the last says that the answer is whole.
+            let reset = (request.version() < Version::HTTP_11).then(|| reset.clone());
             async move {
                 let response: Response<Body> = rpc.handle(&access, request).await;
-                Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
+                Ok::<_, Infallible>(response.map(|body| body.marked(mark).or_reset(reset)))
             }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);

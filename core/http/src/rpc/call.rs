@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coldfront::pin::NewPin;
 use coldfront::{Cid, ContentPath, FileReader, Repo, Resolved};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -84,15 +85,26 @@ impl Call {
     }
 
     /// To be asked before roots are pinned: which of them will be the caller's own, where that counts. Every command that
-    /// pins asks, and says [`Call::pinned`] afterwards.
-    pub(crate) fn claim(&self, cids: &[Cid]) -> Result<Claim, Failed> {
+    /// pins asks, and says [`Call::pinned`] afterwards. The pin of somebody else keeps its name: asking for another one fails.
+    pub(crate) fn claim(&self, asked: &mut [NewPin]) -> Result<Claim, Failed> {
         let Some(own) = self.caller.own_pins() else { return Ok(Claim::default()) };
         let pins = self.daemon.pins()?;
         let mut new = Vec::new();
-        for cid in cids {
-            if pins.get(cid)?.is_none() {
-                new.push(*cid);
+        for pin in asked {
+            let Some(there) = pins.get(&pin.cid)? else {
+                new.push(pin.cid);
+                continue;
+            };
+            if there.name == pin.name || own.holds(&pin.cid).map_err(list_failed)? {
+                continue;
             }
+            if !pin.name.is_empty() {
+                return Err(Failed::client(format!(
+                    "{} was not pinned with this token, which may name its own pins alone",
+                    pin.cid
+                )));
+            }
+            pin.name = there.name;
         }
         match own.has_room(new.len()).map_err(list_failed)? {
             true => Ok(Claim(new)),

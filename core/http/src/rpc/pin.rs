@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_millis(500);
 
 const RECURSIVE: Opt = Opt::flag(&["recursive", "r"], "With everything below").or("true");
 
+const NOT_ANNOUNCED: &str = "Ignored: nothing is announced";
+
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         args: &[Arg::text("ipfs-path", "What is to be pinned").many().stdin()],
@@ -27,6 +29,9 @@ pub(super) const COMMANDS: &[Command] = &[
             RECURSIVE,
             Opt::text(&["name", "n"], "A name for the pins"),
             Opt::flag(&["progress"], "Report every half second how far it is"),
+            Opt::flag(&["fast-provide-root"], NOT_ANNOUNCED),
+            Opt::flag(&["fast-provide-dag"], NOT_ANNOUNCED),
+            Opt::flag(&["fast-provide-wait"], NOT_ANNOUNCED),
         ],
         output: r#"{"Progress"?} every half second if asked for, then {"Pins":[…]}"#,
         effect: Effect::Writes,
@@ -64,7 +69,12 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         args: &[Arg::text("from-path", "The pin"), Arg::text("to-path", "What it is to become")],
-        options: &[Opt::flag(&["unpin"], "Remove the old pin").or("true")],
+        options: &[
+            Opt::flag(&["unpin"], "Remove the old pin").or("true"),
+            Opt::flag(&["fast-provide-root"], NOT_ANNOUNCED),
+            Opt::flag(&["fast-provide-dag"], NOT_ANNOUNCED),
+            Opt::flag(&["fast-provide-wait"], NOT_ANNOUNCED),
+        ],
         output: r#"{"Pins":[FROM,TO]}"#,
         effect: Effect::Writes,
         class: Class::Stream,
@@ -113,8 +123,8 @@ fn add(call: &mut Call) -> Result<(), Failed> {
         call.path(&path)?;
         let cid = call.resolve_cid(&path).map_err(|failed| failed.within("pin"))?;
         let mode = if recursive { PinMode::Recursive } else { PinMode::Direct };
-        let pin = NewPin { cid, mode, name: name.clone() };
-        let claim = call.claim(&[cid])?;
+        let mut pin = NewPin { cid, mode, name: name.clone() };
+        let claim = call.claim(std::slice::from_mut(&mut pin))?;
         let mut told = Instant::now();
         let mut failed = None;
         let mut here = 0;
@@ -182,7 +192,7 @@ fn update(call: &mut Call) -> Result<(), Failed> {
     if unpin {
         call.may_unpin(&from)?;
     }
-    let claim = call.claim(&[to])?;
+    let claim = call.claim(&mut [NewPin::new(to)])?;
     pins.update(&from, &to, unpin).map_err(|error| match error {
         PinError::NotPinned(_) => Failed::new("'from' cid was not recursively pinned already"),
         PinError::AlreadyPinned(_) => Failed::new("'to' cid was already recursively pinned"),

@@ -68,6 +68,17 @@ pub(super) fn affordable(space: &Space, ratio: f64, free: u64) -> Option<f64> {
     std::iter::once(ratio).chain(steps).find(|step| space.price(*step).writes <= free)
 }
 
+/// Puts bytes where none that were under the id before are looked for: beside the small ones, however many they are.
+pub(super) fn put_again(
+    database: &Database,
+    batch: &mut Batch,
+    id: Id,
+    bytes: &[u8],
+) -> Result<Held, HotError> {
+    database.put(batch, Family::Small, &id.key(), bytes)?;
+    Ok(Held::Small)
+}
+
 /// Puts bytes under an id; says where they will lie.
 pub(super) fn put(
     database: &Database,
