@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::rpc::Rpc;
 use crate::rpc::access::Access;
 use crate::rpc::trailers::AskTrailers;
-use crate::send_file::{SendFile, StandIn};
+use crate::send_file::{Pieces, SendFile, StandIn};
 use crate::tls::Tls;
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
@@ -85,8 +85,9 @@ pub async fn serve_rpc(
     let limits = rpc.limits().clone();
     let RpcListener { listener, access, tls } = listener;
     let access = Arc::new(access.at_port(listener.local_addr()?.port()));
+    let stand_in = StandIn::new();
     accept(listener, &limits, stop, |stream, stopped, place| {
-        let door = Door { rpc: rpc.clone(), access: access.clone() };
+        let door = Door { rpc: rpc.clone(), access: access.clone(), stand_in: stand_in.clone() };
         door.connection(stream, tls.clone(), stopped, place)
     })
     .await
@@ -176,6 +177,7 @@ async fn connection(
 struct Door {
     rpc: Arc<Rpc>,
     access: Arc<Access>,
+    stand_in: StandIn,
 }
 
 impl Door {
@@ -187,7 +189,13 @@ impl Door {
         _place: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return self.serve(stream, &mut stopped).await };
+        let Some(tls) = tls else {
+            let (bridge, buffers) = self.rpc.ways();
+            let stand_in = self.stand_in.clone();
+            let stream = SendFile::new(stream, stand_in, bridge.clone(), buffers.clone());
+            let pieces = stream.pieces();
+            return self.serve(stream, Some(pieces), &mut stopped).await;
+        };
         // Who does not shake hands in the time of a head is not waited for.
         let time = self.rpc.limits().head_time;
         let hands = tokio::select! {
@@ -195,17 +203,18 @@ impl Door {
             () = async { drop(stopped.clone().wait_for(|stop| *stop).await) } => return,
         };
         match hands {
-            Ok(Ok(stream)) => self.serve(stream, &mut stopped).await,
+            // What is encrypted passes through here.
+            Ok(Ok(stream)) => self.serve(stream, None, &mut stopped).await,
             Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
             Err(_) => tracing::debug!("a client did not begin TLS in time"),
         }
     }
 
-    async fn serve<S>(self, stream: S, stopped: &mut watch::Receiver<bool>)
+    async fn serve<S>(self, stream: S, pieces: Option<Pieces>, stopped: &mut watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Door { rpc, access } = self;
+        let Door { rpc, access, .. } = self;
         let limits = rpc.limits().clone();
         let stream = Timed::new(AskTrailers::new(stream), &limits);
         let busy = stream.busy();
@@ -216,9 +225,13 @@ impl Door {
         builder.max_buf_size(limits.rpc.head_bytes.max(RPC_BUFFER));
         let service = service_fn(move |request: Request<Incoming>| {
             let (rpc, access, mark) = (rpc.clone(), access.clone(), busy.begin());
+            let pieces = pieces.clone();
             async move {
                 let response: Response<Body> = rpc.handle(&access, request).await;
-                Ok::<_, Infallible>(response.map(|body| body.marked(mark)))
+                Ok::<_, Infallible>(response.map(|body| match pieces {
+                    Some(pieces) => body.sending(pieces).marked(mark),
+                    None => body.marked(mark),
+                }))
             }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
