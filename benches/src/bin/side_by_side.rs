@@ -8,7 +8,7 @@ use coldfront_benches::fixtures::Cache;
 use coldfront_benches::machine;
 use coldfront_benches::options::{HELP, Options, Peer, Suite};
 use coldfront_benches::report::Report;
-use coldfront_benches::suite::{cold, copies, hot, http, kernel, memory, rpc};
+use coldfront_benches::suite::{cold, copies, hot, http, kernel, memory, migrate, rpc};
 use coldfront_benches::work;
 
 fn main() -> ExitCode {
@@ -61,6 +61,7 @@ fn measure(options: &Options) -> Result<()> {
             Suite::Rpc => rpc::run(options, &cache, &mut report)?,
             Suite::Cold => cold::run(options, &cache, &mut report)?,
             Suite::Memory => memory::run(options, &cache, &mut report)?,
+            Suite::Migrate => migrate::run(options, &cache, &mut report)?,
             Suite::Kernel => kernel::run(options, &cache, &mut report)?,
             Suite::Copies => copies::run(options, &cache, &mut report)?,
         }

@@ -50,6 +50,11 @@ pub fn run(repo: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// A command of Kubo's over the repository `repo`, to be given its words and started.
+pub fn over(repo: &Path) -> Result<Command> {
+    Ok(command(Command::new(program()?), repo))
+}
+
 /// Kubo's gateway over the repository `repo`, whose folder `root` holds the file `ready`.
 pub fn launch(name: &str, repo: &Path, root: &str, ready: &str, scratch: &Path) -> Result<Launch> {
     let address = free_address()?;

@@ -28,7 +28,7 @@ mod run;
 mod source;
 mod verify;
 
-pub use copy::Pace;
+pub use copy::{Pace, StepBack};
 pub use error::MigrateError;
 pub use mark::{JobStatus, jobs, jobs_told};
 pub use plan::{Estimate, Plan, plan};
