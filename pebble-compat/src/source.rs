@@ -65,11 +65,24 @@ impl SourceFile {
         len: usize,
         what: &'static str,
     ) -> Result<Vec<u8>, Error> {
+        self.read_into(Vec::new(), offset, len, what)
+    }
+
+    /// As [`SourceFile::read`], into the memory of `spare`, whose bytes are lost: a walk that takes new memory for each block
+    /// has the system clear it each time.
+    pub(crate) fn read_into(
+        &self,
+        spare: Vec<u8>,
+        offset: u64,
+        len: usize,
+        what: &'static str,
+    ) -> Result<Vec<u8>, Error> {
         let inside = offset.checked_add(len as u64).is_some_and(|end| end <= self.len);
         if !inside {
             return Err(Fault::Cut(what).at(&self.path, offset));
         }
-        let mut bytes = vec![0; len];
+        let mut bytes = spare;
+        bytes.resize(len, 0);
         if let Some(behind) = &self.behind {
             behind.before(&self.file, offset, len as u64);
         }
