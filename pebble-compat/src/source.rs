@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::behind::{Behind, IsCached};
 use crate::error::{Error, Fault};
@@ -66,6 +66,15 @@ impl SourceFile {
         what: &'static str,
     ) -> Result<Vec<u8>, Error> {
         self.read_into(Vec::new(), offset, len, what)
+    }
+
+    /// Tells the system that nothing is to be read ahead: what lies behind a place may have been read and let go of before,
+    /// and would come back. Only where the page cache is to stay as it was. One `posix_fadvise`.
+    pub(crate) fn is_read_here_and_there(&self) {
+        if self.behind.is_some() {
+            // Best effort: else more is read than is wanted.
+            let _ = fadvise(&self.file, 0, None, Advice::Random);
+        }
     }
 
     /// As [`SourceFile::read`], into the memory of `spare`, whose bytes are lost: a walk that takes new memory for each block
