@@ -131,8 +131,8 @@ fn a_disk_that_turns_read_only_is_told_reads_go_on_and_all_is_there_when_it_work
         let refused = pins.add(&NewPin::new(*good[1].cid())).unwrap_err();
         let PinError::Read(ReadError::Store(refused)) = refused else { panic!("{refused:?}") };
         assert!(is_told(&refused), "{refused:?}");
-        let pass = &mut |_: &_| ControlFlow::Continue(());
-        assert!(collect(&pins, &CollectOptions::default(), pass).is_err());
+        let pass = collect(&pins, &CollectOptions::default(), &mut |_| ControlFlow::Continue(()));
+        assert!(pass.is_err());
         all_read(&hot, &good);
         assert!(pins.get(good[0].cid()).unwrap().is_some());
     }
