@@ -142,6 +142,12 @@ impl Repo {
         self.nodes.get_now(cid)
     }
 
+    /// To be called when blocks were removed: decoded nodes, small files among them, are found in memory otherwise, as if they
+    /// were still held. They are read anew when somebody asks.
+    pub fn forget_nodes(&self) {
+        self.nodes.forget_all();
+    }
+
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),
     /// none of them twice, and none that is cached; of a file with one block that is longer than 16 KiB only
     /// its head. Blocks.

@@ -120,7 +120,10 @@ fn rm(call: &mut Call) -> Result<(), Failed> {
     for path in call.args.clone() {
         let cid = call.resolve_cid(&path)?;
         let error = match remove(pins, &cid)? {
-            Removal::Removed => String::new(),
+            Removal::Removed => {
+                call.repo().forget_nodes();
+                String::new()
+            }
             Removal::Kept => why_kept(pins, &cid, &cids)?,
             Removal::NotHeld if call.repo().size(&cid)?.is_some() => {
                 "block is in the read-only archive".into()

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coldfront::pin::NewPin;
-use coldfront::{Cid, ContentPath, FileReader, Repo, Resolved};
+use coldfront::{Cid, ContentPath, FileReader, ReadError, Repo, Resolved};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -169,7 +169,15 @@ impl Call {
     /// The end of a path.
     pub(crate) fn resolve(&self, text: &str) -> Result<Resolved, Failed> {
         let path = self.path(text)?;
-        Ok(self.repo().resolve(&path)?)
+        self.repo().resolve(&path).map_err(|error| match &error {
+            // What is not there has no codec worth a word.
+            ReadError::UnsupportedCodec { cid, .. }
+                if matches!(self.repo().size(cid), Ok(None)) =>
+            {
+                Failed::not_found(cid)
+            }
+            _ => error.into(),
+        })
     }
 
     /// The CID at the end of a path.

@@ -379,7 +379,12 @@ fn list_some(mut list: List<'_>, wanted: Wanted, args: &[String]) -> Result<(), 
     let mut found = Vec::new();
     for path in args {
         let cid = list.call.resolve_cid(path)?;
-        let kind = match pins.status(&cid)? {
+        // Asked for alone, it is found beside a pin of the block's own.
+        let status = match wanted {
+            Wanted::Indirect => pins.through(&cid)?.map(|through| PinStatus::Indirect { through }),
+            _ => Some(pins.status(&cid)?),
+        };
+        let kind = match status.unwrap_or(PinStatus::NotPinned) {
             PinStatus::Recursive if wanted.has(Wanted::Recursive) => "recursive".to_owned(),
             PinStatus::Direct if wanted.has(Wanted::Direct) => "direct".to_owned(),
             PinStatus::Indirect { through } if wanted.has(Wanted::Indirect) => {

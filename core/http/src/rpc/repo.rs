@@ -129,6 +129,7 @@ fn gc(call: &mut Call) -> Result<(), Failed> {
             }
         }
     });
+    daemon.repo().forget_nodes();
     if let Some(failed) = failed {
         return Err(failed);
     }

@@ -172,6 +172,7 @@ fn dropped(call: &mut Call, cid: &Cid, tally: &mut Tally) -> String {
     match result {
         Ok(_) => {
             call.changed(cid);
+            call.repo().forget_nodes();
             tally.removed += 1;
             ", removed".to_owned()
         }
