@@ -34,6 +34,8 @@ pub struct Caller {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// The server has said that it closes.
+    closed: bool,
 }
 
 /// An answer as a whole.
@@ -155,7 +157,7 @@ impl Caller {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_LIMIT))?;
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Ok(Self { stream, address, buffer, start: 0, end: 0 })
+        Ok(Self { stream, address, buffer, start: 0, end: 0, closed: false })
     }
 
     /// Calls `target`, such as `cat?arg=CID`, and hands the body to `sink` piece by piece.
@@ -221,6 +223,7 @@ impl Caller {
         form: Option<Form<'_>>,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Answer> {
+        ensure!(!self.closed, "the server closes a connection that should be kept");
         let Some(form) = form else {
             let request = format!(
                 "POST {BELOW}{target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
@@ -264,8 +267,7 @@ impl Caller {
             }
             (false, None) => bail!("the answer has neither a length nor chunks"),
         };
-        // A status other than 200 may close: the connection says so itself.
-        ensure!(!head.closes || head.status != 200, "the server closes the connection");
+        self.closed = head.closes;
         Ok(Answer { status: head.status, bytes })
     }
 

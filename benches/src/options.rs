@@ -22,9 +22,9 @@ usage: side_by_side [http|hot|rpc|migrate|cold|memory|kernel|copies|all]... [opt
   --rounds N         rounds of each load (default 7)
   --seconds N        seconds of a round (default 2)
   --groups A,B       of http: plain,dag-pb,verify,hot,tmpfs,self (default: all but self, which is nginx against itself)
+  --rows A,B         of rpc: add,small,cat,blocks,pins,collect,car,nodes,start,agent (default: all)
   --parts A,B        of migrate: flatfs,pebble,disk,memory,resume (default: all)
   --blocks N         of migrate: blocks of the archive that is copied (default 200000, which are 5 GB)
-  --rows A,B         of rpc: add,small,cat,blocks,pins,collect,car,nodes,start,agent (default: all)
   --peers A,B        of nginx,coldfront,kubo (default: all; nginx is the measure of http and cannot be left out there)
 
 COLDFRONT_BENCH_DIR names the folder for data (default ~/.cache/coldfront/bench, 25 GB for all),
@@ -37,10 +37,10 @@ pub enum Suite {
     Http,
     /// Imports into the hot store.
     Hot,
-    /// Copies of Kubo's stores into the hot store.
-    Migrate,
     /// The RPC API.
     Rpc,
+    /// Copies of Kubo's stores into the hot store.
+    Migrate,
     /// Latencies beside cold loads.
     Cold,
     /// Resident memory and start.
@@ -79,21 +79,6 @@ pub enum Group {
     Harness,
 }
 
-/// A part of the suite `migrate`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// A flatfs repository, beside copies of its files and ipfs-ds-convert.
-    Flatfs,
-    /// A Pebble repository, beside a copy of its files.
-    Pebble,
-    /// Reads that the disk is asked for.
-    Disk,
-    /// Peak memory by number of blocks.
-    Memory,
-    /// What is done again after a kill.
-    Resume,
-}
-
 /// A row of the suite `rpc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RpcRow {
@@ -119,6 +104,21 @@ pub enum RpcRow {
     Agent,
 }
 
+/// A part of the suite `migrate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A flatfs repository, beside copies of its files and ipfs-ds-convert.
+    Flatfs,
+    /// A Pebble repository, beside a copy of its files.
+    Pebble,
+    /// Reads that the disk is asked for.
+    Disk,
+    /// Peak memory by number of blocks.
+    Memory,
+    /// What is done again after a kill.
+    Resume,
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -132,12 +132,12 @@ pub struct Options {
     pub length: Length,
     /// Groups of the suite `http`.
     pub groups: Vec<Group>,
+    /// Rows of the suite `rpc`.
+    pub rows: Vec<RpcRow>,
     /// Parts of the suite `migrate`.
     pub parts: Vec<Part>,
     /// Blocks of the archive that the suite `migrate` copies.
     pub blocks: u64,
-    /// Rows of the suite `rpc`.
-    pub rows: Vec<RpcRow>,
     /// Servers that take part.
     pub peers: Vec<Peer>,
 }
@@ -160,13 +160,6 @@ const GROUPS: [(&str, Group); 6] = [
     ("tmpfs", Group::Tmpfs),
     ("self", Group::Harness),
 ];
-const PARTS: [(&str, Part); 5] = [
-    ("flatfs", Part::Flatfs),
-    ("pebble", Part::Pebble),
-    ("disk", Part::Disk),
-    ("memory", Part::Memory),
-    ("resume", Part::Resume),
-];
 const ROWS: [(&str, RpcRow); 10] = [
     ("add", RpcRow::Add),
     ("small", RpcRow::Small),
@@ -178,6 +171,13 @@ const ROWS: [(&str, RpcRow); 10] = [
     ("nodes", RpcRow::Nodes),
     ("start", RpcRow::Start),
     ("agent", RpcRow::Agent),
+];
+const PARTS: [(&str, Part); 5] = [
+    ("flatfs", Part::Flatfs),
+    ("pebble", Part::Pebble),
+    ("disk", Part::Disk),
+    ("memory", Part::Memory),
+    ("resume", Part::Resume),
 ];
 const PEERS: [(&str, Peer); 3] =
     [("nginx", Peer::Nginx), ("coldfront", Peer::Coldfront), ("kubo", Peer::Kubo)];
@@ -201,8 +201,8 @@ impl Options {
                 "--seconds" => seconds = Some(number(&value()?)?),
                 "--blocks" => blocks = Some(number(&value()?)?),
                 "--groups" => groups = list(&value()?, &GROUPS)?,
-                "--parts" => parts = list(&value()?, &PARTS)?,
                 "--rows" => rows = list(&value()?, &ROWS)?,
+                "--parts" => parts = list(&value()?, &PARTS)?,
                 "--peers" => peers = list(&value()?, &PEERS)?,
                 "all" => suites.extend(SUITES.map(|(_, suite)| suite)),
                 other => suites.push(one(other, &SUITES)?),
@@ -217,7 +217,7 @@ impl Options {
         };
         let blocks = blocks.unwrap_or(if quick { 20_000 } else { 200_000 });
         let rounds = rounds.unwrap_or(if quick { 3 } else { 7 }) as usize;
-        Ok(Some(Self { suites, quick, rounds, length, groups, parts, blocks, rows, peers }))
+        Ok(Some(Self { suites, quick, rounds, length, groups, rows, parts, blocks, peers }))
     }
 
     /// Whether a server takes part.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use coldfront::gc::schedule::Schedule;
 use coldfront::migrate::{self, Event, Job, Pace, Progress, Select, Source, StepBack};
 use coldfront::store::hot::HotStore;
 
@@ -38,6 +39,23 @@ pub(crate) struct Adopting {
 }
 
 impl Adoption {
+    /// That nothing collects what is copied: blocks of a tree without its repository have no pins, so a collection removes
+    /// them, and the marks of the copy say that they are here. The error is a sentence.
+    pub(crate) fn beside(&self, schedule: &Schedule) -> Result<(), String> {
+        if *schedule == Schedule::default() {
+            return Ok(());
+        }
+        // A repository brings its pins along, and the roots of a CAR file are pinned.
+        let keeps = |path: &&PathBuf| path.is_file() || path.join("config").exists();
+        match self.sources.iter().find(|path| !keeps(path)) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "--adopt {} copies blocks that nothing pins, and [gc] would remove them again; name the repository that the tree belongs to, or leave at and high of [gc] out until what is to stay is pinned",
+                path.display()
+            )),
+        }
+    }
+
     /// Opens the sources and begins, one after another. What is no source is told at once.
     pub(crate) fn begin(self, hot: HotStore) -> anyhow::Result<Option<Adopting>> {
         if self.sources.is_empty() {

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use clap::Args;
 use coldfront::migrate::pin_lists::{Listed, PinList, PinListOptions, Reason};
 use coldfront::migrate::{
-    self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, StepBack,
+    self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, StepBack, pins,
 };
-use coldfront::pin::PinMode;
+use coldfront::pin::{PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
 
 use crate::show::Show;
@@ -86,6 +86,12 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let mut show = Show::new(flags.json)?;
     let report = migrate::run(&source, &hot, Job { select, pace }, &mut |event| show.event(event))?;
     show.end();
+    if let Some(list) = flags.select.roots.as_deref().filter(|list| *list != Path::new("-")) {
+        // What a list says of a pin beside what it keeps; one that comes through a pipe is gone by now.
+        let mut list = PinList::new(BufReader::new(opened(list)?), PinListOptions::default());
+        let index = PinIndex::new(&hot, Vec::new());
+        pins::label(&index, &mut list).context("the pins are in, their labels are not")?;
+    }
     Ok(tell(&report, flags.json))
 }
 
@@ -105,11 +111,7 @@ pub(crate) fn tell(report: &Report, json: bool) -> Outcome {
 /// The entries of a list, one at a time; what is no pin in it is a fault with its line.
 fn roots(list: &Path) -> anyhow::Result<impl Iterator<Item = Result<Root, Fault>>> {
     let shown = list.display().to_string();
-    let file: Box<dyn Read> = match shown.as_str() {
-        "-" => Box::new(std::io::stdin()),
-        _ => Box::new(File::open(list).with_context(|| format!("cannot open the list {shown}"))?),
-    };
-    let entries = PinList::new(BufReader::new(file), PinListOptions::default());
+    let entries = PinList::new(BufReader::new(opened(list)?), PinListOptions::default());
     Ok(entries.filter_map(move |entry| match entry {
         Ok(Listed::Pin(pin)) => {
             let recursive = pin.mode == PinMode::Recursive;
@@ -125,6 +127,16 @@ fn roots(list: &Path) -> anyhow::Result<impl Iterator<Item = Result<Root, Fault>
         Ok(Listed::Skipped(_)) => None,
         Err(error) => Some(Err(listed_fault(shown.clone(), error.to_string()))),
     }))
+}
+
+fn opened(list: &Path) -> anyhow::Result<Box<dyn Read>> {
+    match list == Path::new("-") {
+        true => Ok(Box::new(std::io::stdin())),
+        false => {
+            let file = File::open(list);
+            Ok(Box::new(file.with_context(|| format!("cannot open the list {}", list.display()))?))
+        }
+    }
 }
 
 fn listed_fault(place: String, detail: String) -> Fault {

@@ -24,6 +24,9 @@ use crate::store::hot::{BulkWriter, HotStore, Records};
 /// Faults of earlier runs that are tried again in one run, some 300 bytes each.
 const MAX_RETRIED: usize = 100_000;
 
+/// Roots of a list that are pinned in one go.
+const ROOTS_AT_A_TIME: usize = 1000;
+
 /// A root to be copied, and how it is pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -40,9 +43,10 @@ pub enum Select<'a> {
     /// All that the source holds, in the order of its disk. Of a repository also pins, MFS root, names and keys; the
     /// roots of a CAR are pinned.
     All,
-    /// Of a repository: what it has pinned, in the order of the pins, and the pins themselves.
+    /// Of a repository: what it has pinned, in the order of the pins, and the pins themselves. Of a CAR file the same as
+    /// all.
     Pins,
-    /// What lies below these, in their order; each is pinned when it is in.
+    /// What lies below these, in their order; each is pinned when it is in. A CAR file is copied whole, and these are pinned.
     Roots(Box<dyn Iterator<Item = Result<Root, Fault>> + 'a>),
     /// These blocks and nothing below them. None is pinned.
     Cids(Box<dyn Iterator<Item = Result<Cid, Fault>> + 'a>),
@@ -138,6 +142,8 @@ impl<'a> Run<'a, '_> {
         }
         match select {
             Select::All => self.everything(),
+            // The pins of a CAR are its roots.
+            Select::Pins if !self.shared.source.finds_by_name() => self.everything(),
             Select::Pins => {
                 let repository = self.shared.source.repository().ok_or_else(|| {
                     self.not_here("it has no pins; name a whole repository, or roots in a file")
@@ -253,11 +259,54 @@ impl<'a> Run<'a, '_> {
         pin: bool,
     ) -> Result<(), MigrateError> {
         if !self.shared.source.finds_by_name() {
-            return Err(self.not_here("a CAR file is copied whole; leave the list of roots out"));
+            return match pin {
+                true => self.roots_of_car(roots),
+                false => Err(self.not_here(
+                    "a CAR file is copied whole; leave the list of CIDs out, or give it as roots",
+                )),
+            };
         }
         self.shared.pins = pin.then_some(self.pins);
         let mut order = RootOrder::new(roots, self.shared.records);
         self.copy(&mut order).map(|_| ())
+    }
+
+    /// A CAR file has no index to find what lies below a root: it is copied whole, and the roots that are asked for are pinned
+    /// in place of those that its header names.
+    fn roots_of_car(
+        &mut self,
+        roots: &mut dyn Iterator<Item = Result<Root, Fault>>,
+    ) -> Result<(), MigrateError> {
+        let source = self.shared.source;
+        for part in source.parts() {
+            if let Part::Car(path) = part
+                && self.copy(&mut CarOrder::new(path, self.shared.records)?)?.is_break()
+            {
+                return Ok(());
+            }
+        }
+        self.shared.bulk.flush()?;
+        let mut some = Vec::new();
+        loop {
+            some.clear();
+            while some.len() < ROOTS_AT_A_TIME {
+                match roots.next() {
+                    Some(Ok(root)) => some.push(root),
+                    Some(Err(fault)) => {
+                        self.shared.records.put(&[mark::fault_change(&fault)])?;
+                        self.report.add_fault(fault);
+                    }
+                    None => break,
+                }
+            }
+            if some.is_empty() {
+                return Ok(());
+            }
+            for (_, fault) in carry::pin_all(self.pins, &some, self.report)? {
+                self.shared.records.put(&[mark::fault_change(&fault)])?;
+                self.report.add_fault(fault);
+            }
+        }
     }
 
     /// Pins whose blocks are not all there, though everything was copied: they were collected since, or the source never

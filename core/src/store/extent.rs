@@ -38,6 +38,9 @@ pub enum SendError {
     File(#[source] StoreError),
 }
 
+/// Bytes between two extents that are fetched along with them: heads of records, and what is left of a page.
+const GAP: u64 = 4096;
+
 impl Extent {
     pub(crate) fn whole(block: Arc<OpenBlock>) -> Self {
         let (offset, len) = (block.start(), block.len());
@@ -200,6 +203,27 @@ impl Extent {
     /// Asks the kernel to bring the bytes into the page cache; does not wait. Best effort.
     pub fn will_need(&self) {
         self.block.file().will_need(self.offset, self.len);
+    }
+
+    /// The same for many, in the order of the disk as far as it is known: those that lie behind one another in a file are
+    /// asked for together, since the disk would else do an operation for each.
+    pub(crate) fn will_need_all(extents: &mut [Extent]) {
+        extents.sort_by_key(|extent| (extent.inode(), extent.offset));
+        let mut runs = extents.iter();
+        let Some(mut first) = runs.next() else { return };
+        let mut end = first.offset + first.len;
+        for next in runs {
+            let is_behind = next.inode() == first.inode()
+                && next.offset >= end
+                && next.offset - end <= GAP
+                && next.block.file().opened() == first.block.file().opened();
+            if !is_behind {
+                first.block.file().will_need(first.offset, end - first.offset);
+                first = next;
+            }
+            end = next.offset + next.len;
+        }
+        first.block.file().will_need(first.offset, end - first.offset);
     }
 
     /// Lets the kernel drop the bytes from the page cache. Best effort.

@@ -224,8 +224,7 @@ impl FileReader {
                 extents.push(extent);
             }
         }
-        extents.sort_by_key(Extent::inode);
-        extents.iter().for_each(Extent::will_need);
+        Extent::will_need_all(&mut extents);
         bytes
     }
 

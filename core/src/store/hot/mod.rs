@@ -17,6 +17,7 @@ mod bulk;
 mod claims;
 mod commits;
 mod counts;
+mod damaged;
 mod database;
 mod edges;
 mod error;
@@ -225,27 +226,27 @@ impl HotStore {
         Ok(space)
     }
 
-    /// Gives space of removed blocks back to the disk: rewrites the blocks that live in blob files of which
-    /// at least `garbage_ratio` (0 to 1, [`DEFAULT_GARBAGE_RATIO`]) is garbage. Runs beside reads and
-    /// writes. Costs [`Space::price`] at most, and needs room for what it writes, since files go only when all of it is
-    /// written: where there is too little, it begins with the files that have most garbage, and what these give makes
-    /// room for the next.
+    /// Gives space of removed blocks back to the disk, where at least `garbage_ratio` (0 to 1,
+    /// [`DEFAULT_GARBAGE_RATIO`]) of what blob files hold is garbage: rewrites what lives in them. Runs beside reads and
+    /// writes. Costs [`Space::price`], and needs room for what it writes, since files go only when all of it is
+    /// written: where there is too little, it begins with the oldest files, and what these give makes room for the next.
     pub fn reclaim(&self, garbage_ratio: f64) -> Result<Space, StoreError> {
         let mut space = self.settle()?;
-        loop {
+        while space.is_worth(garbage_ratio) {
             let free = self.inner.room.free()?;
-            let needed = space.price(garbage_ratio).writes;
-            let Some(ratio) = payload::affordable(&space, garbage_ratio, free) else {
+            let Some(share) = payload::affordable(&space, free) else {
                 let path = self.database().path().to_owned();
+                let needed = space.price(garbage_ratio).writes;
                 return Err(HotError::NoRoomToReclaim { path, needed, free }.into());
             };
-            let after = payload::reclaim(self.database(), ratio)?;
+            let after = payload::reclaim(self.database(), share)?;
             self.inner.places.close_removed();
-            if ratio <= garbage_ratio || after.blobs >= space.blobs {
+            if after.garbage >= space.garbage {
                 return Ok(after);
             }
             space = after;
         }
+        Ok(space)
     }
 
     /// Takes room on the disk for so many bytes; an error when only the reserve is left.

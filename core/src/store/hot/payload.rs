@@ -14,7 +14,7 @@ use super::schema::{Entry, Family, Held, Id, SMALL_BLOCK_LEN};
 use crate::block::Cid;
 use crate::store::Located;
 
-/// Blob files with at least this share of garbage are rewritten by a reclaim, unless told otherwise.
+/// With at least this share of garbage in blob files they are rewritten by a reclaim, unless told otherwise.
 pub const DEFAULT_GARBAGE_RATIO: f64 = 0.3;
 
 /// Space that deleted blocks still take, and what giving it back would cost.
@@ -31,7 +31,7 @@ pub struct Space {
     pub keys: u64,
 }
 
-/// What giving space back costs and brings, at most.
+/// What giving space back costs and brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Price {
@@ -47,25 +47,48 @@ impl Space {
         self.blobs.saturating_add(self.tables)
     }
 
-    /// The price of a reclaim of files of which at least `ratio` is garbage. RocksDB tells no figures of single files, so
-    /// it is a bound: such a file has at most `(1 - ratio) / ratio` live bytes for each that is garbage.
+    /// Whether at least `ratio` of what blob files hold is garbage, and any of it.
+    pub(super) fn is_worth(&self, ratio: f64) -> bool {
+        self.garbage > 0 && self.garbage as f64 >= self.blobs as f64 * ratio
+    }
+
+    /// The price of a reclaim that is to happen when at least `ratio` of all is garbage: everything that lives is
+    /// rewritten, since RocksDB tells no figures of single files and cannot be told which to take. Nothing when there is less
+    /// garbage.
     pub fn price(&self, ratio: f64) -> Price {
-        let ratio = ratio.clamp(0.001, 1.0);
+        if !self.is_worth(ratio) {
+            return Price::default();
+        }
         let live = self.blobs.saturating_sub(self.garbage);
-        let beside = (self.garbage as f64 * (1.0 - ratio) / ratio).ceil() as u64;
-        let moved = live.min(beside);
-        let writes = if moved == 0 { 0 } else { moved.saturating_add(self.keys) };
-        Price { writes, frees: self.garbage }
+        Price { writes: live.saturating_add(self.keys), frees: self.garbage }
     }
 }
 
-/// Shares of garbage that are tried one after another where room is short.
-const STEPS: [f64; 6] = [0.95, 0.9, 0.8, 0.65, 0.5, 0.4];
+/// Shares of all blob files, the oldest of them, that are rewritten at a time: less where room is short.
+const SHARES: [f64; 5] = [1.0, 0.5, 0.25, 0.1, 0.05];
 
-/// The lowest share of garbage, from `ratio` on, for whose price there is room; `None` when there is none for any.
-pub(super) fn affordable(space: &Space, ratio: f64, free: u64) -> Option<f64> {
-    let steps = STEPS.into_iter().rev().filter(|step| *step > ratio);
-    std::iter::once(ratio).chain(steps).find(|step| space.price(*step).writes <= free)
+/// The oldest files may hold more that lives than others do: so much room is asked for where not all are rewritten.
+const MARGIN: f64 = 1.5;
+
+/// The largest share for which there is room; `None` when there is none for any.
+pub(super) fn affordable(space: &Space, free: u64) -> Option<f64> {
+    let live = space.blobs.saturating_sub(space.garbage) as f64;
+    let needs = |share: f64| {
+        let margin = if share < 1.0 { MARGIN } else { 1.0 };
+        live * share * margin + space.keys as f64
+    };
+    SHARES.into_iter().find(|share| needs(*share) <= free as f64)
+}
+
+/// Puts bytes where none that were under the id before are looked for: beside the small ones, however many they are.
+pub(super) fn put_again(
+    database: &Database,
+    batch: &mut Batch,
+    id: Id,
+    bytes: &[u8],
+) -> Result<Held, HotError> {
+    database.put(batch, Family::Small, &id.key(), bytes)?;
+    Ok(Held::Small)
 }
 
 /// Puts bytes under an id; says where they will lie.
@@ -170,15 +193,16 @@ pub(super) fn settle(database: &Database, free: u64) -> Result<Space, HotError> 
     space(database)
 }
 
-/// Gives space back: rewrites the live blocks of those blob files whose garbage is at least `ratio`
-/// (0 to 1) of them. Costs one read and one write of these live bytes, beside other work. To be called after
-/// [`settle`], which says how much there is to gain.
-pub(super) fn reclaim(database: &Database, ratio: f64) -> Result<Space, HotError> {
-    let ratio = format!("{:.3}", ratio.clamp(0.0, 1.0));
-    // Every file is old enough, and the share of garbage alone decides.
+/// Gives space back: rewrites what lives in the oldest blob files, a `share` of all (0 to 1), and removes these. Costs one
+/// read and one write of these live bytes, beside other work. To be called after [`settle`], which says how much there is
+/// to gain.
+pub(super) fn reclaim(database: &Database, share: f64) -> Result<Space, HotError> {
+    let share = format!("{:.3}", share.clamp(0.0, 1.0));
     let on = [
-        ("blob_garbage_collection_age_cutoff", "1.0"),
-        ("blob_garbage_collection_force_threshold", ratio.as_str()),
+        ("blob_garbage_collection_age_cutoff", share.as_str()),
+        // By this compaction alone: RocksDB's own, begun because there is garbage, would rewrite the same blocks beside it
+        // (seen: each twice).
+        ("blob_garbage_collection_force_threshold", "1.0"),
         ("enable_blob_garbage_collection", "true"),
     ];
     database.set(Family::Blocks, &on)?;
@@ -204,20 +228,19 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn the_price_is_a_bound_by_the_share_of_garbage_and_by_what_lives() {
+    fn the_price_is_what_lives_and_nothing_where_there_is_little_garbage() {
         let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 1 };
-        assert_eq!(space.price(0.5).writes, 30 * GIB + 1);
-        assert_eq!(space.price(0.3).writes, 70 * GIB + 1);
-        assert_eq!(space.price(1.0).writes, 0);
+        assert_eq!(space.price(0.3), Price { writes: 70 * GIB + 1, frees: 30 * GIB });
+        assert_eq!(space.price(0.5), Price::default());
         assert_eq!(Space::default().price(0.0), Price::default());
     }
 
     #[test]
-    fn with_little_room_the_files_with_most_garbage_go_first() {
+    fn with_little_room_the_oldest_files_go_first() {
         let space = Space { blobs: 100 * GIB, garbage: 30 * GIB, tables: 0, keys: 0 };
-        assert_eq!(affordable(&space, 0.3, 70 * GIB), Some(0.3));
-        assert_eq!(affordable(&space, 0.3, 31 * GIB), Some(0.5));
-        assert_eq!(affordable(&space, 0.3, 4 * GIB), Some(0.9));
-        assert_eq!(affordable(&space, 0.3, GIB), None);
+        assert_eq!(affordable(&space, 70 * GIB), Some(1.0));
+        assert_eq!(affordable(&space, 60 * GIB), Some(0.5));
+        assert_eq!(affordable(&space, 20 * GIB), Some(0.1));
+        assert_eq!(affordable(&space, GIB), None);
     }
 }
