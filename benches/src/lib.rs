@@ -4,10 +4,13 @@
 //! and the tables. Must not know how any server works inside: every figure here comes from outside the process.
 //! The program is `src/bin/side_by_side.rs`; what each suite asks and why stands in `README.md`.
 
+pub mod caller;
 pub mod cgroup;
 pub mod check;
 pub mod client;
+pub mod convert;
 pub mod copies;
+pub mod disk;
 pub mod fixtures;
 pub mod histogram;
 pub mod load;

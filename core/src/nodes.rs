@@ -84,6 +84,11 @@ impl NodeSource {
         self.decoded.load(Ordering::Relaxed)
     }
 
+    /// Forgets every node.
+    pub(crate) fn forget_all(&self) {
+        self.cache.clear();
+    }
+
     /// A node that is cached.
     pub(crate) fn get_now(&self, cid: &Cid) -> Option<Arc<Node>> {
         is_read_here(cid).then(|| self.cache.get(cache_key(cid).with_tag())).flatten()

@@ -3,6 +3,8 @@
 //! Owns how the parts are wired and the bounds of what they keep. Must not know HTTP, flags or files
 //! of configuration.
 
+#[cfg(feature = "migrate")]
+mod archives;
 #[cfg(feature = "hot")]
 mod hot;
 
@@ -67,6 +69,9 @@ pub struct Repo {
     nodes: Arc<NodeSource>,
     #[cfg(feature = "hot")]
     hot: Option<hot::Hot>,
+    /// Where its archives lie.
+    #[cfg(feature = "migrate")]
+    archives: Arc<[std::path::PathBuf]>,
 }
 
 /// Counters since start.
@@ -88,6 +93,20 @@ impl Repo {
     pub fn open(options: &RepoOptions) -> Result<Repo, StoreError> {
         let sources =
             options.archives.iter().map(open_archive).collect::<Result<Vec<_>, StoreError>>()?;
+        let repo = Repo::over(sources, options)?;
+        #[cfg(feature = "migrate")]
+        let repo = Repo {
+            archives: options.archives.iter().map(|archive| archive.path.clone()).collect(),
+            ..repo
+        };
+        Ok(repo)
+    }
+
+    /// The archives, below the hot store if one is named.
+    fn over(
+        sources: Vec<(String, Arc<dyn BlockSource>)>,
+        options: &RepoOptions,
+    ) -> Result<Repo, StoreError> {
         #[cfg(feature = "hot")]
         if let Some(hot) = &options.hot {
             let cache = options.cache.as_ref().map(Cache::open).transpose()?;
@@ -112,6 +131,8 @@ impl Repo {
             nodes: Arc::new(NodeSource::new(tiers, options.node_cache_bytes)),
             #[cfg(feature = "hot")]
             hot: None,
+            #[cfg(feature = "migrate")]
+            archives: Arc::default(),
         }
     }
 
@@ -119,6 +140,12 @@ impl Repo {
     /// of a walk. Never waits.
     pub fn node_now(&self, cid: &Cid) -> Option<Arc<Node>> {
         self.nodes.get_now(cid)
+    }
+
+    /// To be called when blocks were removed: decoded nodes, small files among them, are found in memory otherwise, as if they
+    /// were still held. They are read anew when somebody asks.
+    pub fn forget_nodes(&self) {
+        self.nodes.forget_all();
     }
 
     /// Follows a path to its end. Reads one block a segment (and one a level of a sharded directory),

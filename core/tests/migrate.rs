@@ -399,6 +399,39 @@ fn a_car_file_is_copied_with_its_roots_pinned_and_a_bad_block_in_it_is_passed_ov
 }
 
 #[test]
+fn roots_of_a_list_are_pinned_out_of_a_car_file_in_place_of_its_own() {
+    let golden = Golden::own("flatfs-tree");
+    let repo = golden.repo(Verify::Off);
+    let root = golden.cid("tree-v1");
+    let mut writer = coldfront::car::CarWriter::new(Vec::new(), &[root]).unwrap();
+    let blocks: Vec<_> = coldfront::walk::walk(&[root], Default::default(), |cid| repo.block(cid))
+        .map(|block| block.unwrap())
+        .filter(|block| block.cid().hash().code() != 0)
+        .collect();
+    blocks.iter().for_each(|block| writer.put(block).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tree.car");
+    fs::write(&path, writer.finish().unwrap()).unwrap();
+    let source = Source::open(&path, false).unwrap();
+    let (inner, absent) = (*blocks[1].cid(), *block(1).cid());
+    let asked = |cid, recursive| Ok(Root { cid, recursive, name: "asked".to_owned() });
+    let roots = vec![asked(inner, true), asked(absent, true)];
+    let hot = hot_at(folder.path());
+    let select = Select::Roots(Box::new(roots.into_iter()));
+    let report = run(&source, &hot, job(select), &mut go_on).unwrap();
+    assert_eq!(hot.held().0, blocks.len() as u64);
+    assert_eq!(pins_of(&hot).keys().collect::<Vec<_>>(), [&inner.to_string()]);
+    let faults: Vec<_> = report.first_faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(faults, [FaultKind::Pin], "{report}");
+    // Its own are its pins.
+    let other = tempfile::tempdir().unwrap();
+    let hot = hot_at(other.path());
+    let report = run(&source, &hot, job(Select::Pins), &mut go_on).unwrap();
+    assert!(!report.has_faults(), "{report}");
+    assert_eq!(pins_of(&hot).keys().collect::<Vec<_>>(), [&root.to_string()]);
+}
+
+#[test]
 fn what_is_no_source_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let error = Source::open(folder.path(), false).unwrap_err().to_string();
@@ -557,4 +590,38 @@ fn a_store_with_a_damaged_file_gives_right_blocks_and_a_report_or_a_sentence() {
         fs::write(path, &good).unwrap();
     }
     assert!(refused > 0 && partly > 0, "{refused} refused, {partly} in part, {whole} whole");
+}
+
+#[test]
+fn shard_directories_on_another_disk_are_read_beside_those_of_the_first() {
+    let (tree, blocks, folder) = tree_of(400);
+    tree.settle();
+    // Half of the tree's directories move to a disk of their own.
+    let mut shards: Vec<_> =
+        fs::read_dir(tree.root()).unwrap().map(|e| e.unwrap().path()).collect();
+    shards.retain(|path| path.is_dir());
+    shards.sort();
+    let mut mounted = Vec::new();
+    for shard in shards.iter().skip(shards.len() - 20) {
+        let kept: Vec<_> = fs::read_dir(shard).unwrap().map(|e| e.unwrap().path()).collect();
+        let kept: Vec<_> = kept.iter().map(|path| (path, fs::read(path).unwrap())).collect();
+        let Some(mount) = Mounted::new(shard, "size=8m") else {
+            return eprintln!("not run: nothing can be mounted here");
+        };
+        mounted.push(mount);
+        kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    }
+    let hot = hot_at(folder.path());
+    let report = copy_all(&tree.root(), &hot);
+    assert!(!report.has_faults() && report.blocks == 400, "{report}");
+    // By name those directories come last; they are begun with the first.
+    let is_there = |cid: &Cid| {
+        let path = tree.path(cid);
+        mounted.iter().any(|Mounted(at)| path.starts_with(at))
+    };
+    let order: Vec<bool> = hot.scan(0).map(|row| is_there(&row.unwrap().cid)).collect();
+    assert!(order[..42].iter().filter(|there| **there).count() >= 20, "{order:?}");
+    for block in &blocks {
+        assert!(hot.size(block.cid()).unwrap().is_some());
+    }
 }

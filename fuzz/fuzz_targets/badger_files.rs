@@ -1,4 +1,4 @@
-//! Any bytes as a table of Badger, whose manifest has no checksum for it, or as a value log; the first byte picks. Every
+//! Any bytes as a table of Badger, whose manifest has no checksum for it, as a value log, or as a record of a manifest; the first byte picks. Every
 //! walk ends, in strict mode and in salvage, with keys in order.
 #![no_main]
 
@@ -43,10 +43,20 @@ fn framed(mut rest: &[u8]) -> Vec<u8> {
     log
 }
 
+/// Any bytes as a record of a manifest with a right checksum.
+fn manifest(record: &[u8]) {
+    let dir = store(record);
+    for salvage in [false, true] {
+        if let Ok(store) = Store::open_with(dir.path(), Options::new().salvage(salvage)) {
+            assert_eq!(store.scan(b"").flatten().count(), 0);
+        }
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&form, bytes)) = input.split_first() else { return };
     let [with_table, with_log] = &*STORES;
-    let dir = match form % 3 {
+    let dir = match form % 4 {
         0 => {
             std::fs::write(with_table.path().join("000001.sst"), bytes).expect("a write");
             with_table
@@ -55,10 +65,11 @@ fuzz_target!(|input: &[u8]| {
             std::fs::write(with_log.path().join("000000.vlog"), bytes).expect("a write");
             with_log
         }
-        _ => {
+        2 => {
             std::fs::write(with_log.path().join("000000.vlog"), framed(bytes)).expect("a write");
             with_log
         }
+        _ => return manifest(bytes),
     };
     for salvage in [false, true] {
         if let Ok(store) = Store::open_with(dir.path(), Options::new().salvage(salvage)) {

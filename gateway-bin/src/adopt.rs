@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use coldfront::migrate::{self, Event, Job, Pace, Progress, Select, Source};
+use coldfront::gc::schedule::Schedule;
+use coldfront::migrate::{self, Event, Job, Pace, Progress, Select, Source, StepBack};
 use coldfront::store::hot::HotStore;
 
 /// Bytes read in a second unless told otherwise: a third of what one disk reads, so that viewers are not kept waiting.
@@ -38,6 +39,23 @@ pub(crate) struct Adopting {
 }
 
 impl Adoption {
+    /// That nothing collects what is copied: blocks of a tree without its repository have no pins, so a collection removes
+    /// them, and the marks of the copy say that they are here. The error is a sentence.
+    pub(crate) fn beside(&self, schedule: &Schedule) -> Result<(), String> {
+        if *schedule == Schedule::default() {
+            return Ok(());
+        }
+        // A repository brings its pins along, and the roots of a CAR file are pinned.
+        let keeps = |path: &&PathBuf| path.is_file() || path.join("config").exists();
+        match self.sources.iter().find(|path| !keeps(path)) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "--adopt {} copies blocks that nothing pins, and [gc] would remove them again; name the repository that the tree belongs to, or leave at and high of [gc] out until what is to stay is pinned",
+                path.display()
+            )),
+        }
+    }
+
     /// Opens the sources and begins, one after another. What is no source is told at once.
     pub(crate) fn begin(self, hot: HotStore) -> anyhow::Result<Option<Adopting>> {
         if self.sources.is_empty() {
@@ -74,7 +92,9 @@ fn adopt(source: &Source, hot: &HotStore, rate: u64, stop: &AtomicBool) {
     let path = source.path();
     tracing::info!("adopting {}: beginning, or going on", path.display());
     // Two blocks at a time, and one processor: the rest is for those who are served.
-    let pace = Pace { readers: 2, hashers: 1, bytes_per_second: Some(rate) };
+    // Viewers' reads are those of other threads here.
+    let step_back = StepBack::ForOtherThreads;
+    let pace = Pace { readers: 2, hashers: 1, bytes_per_second: Some(rate), step_back };
     let (mut told, mut faults) = (Instant::now(), 0);
     let mut watch = |event: Event<'_>| {
         match event {

@@ -32,7 +32,9 @@ With a hot store, garbage is collected at a time of day (COLDFRONT_GC_AT=03:00, 
 more room than COLDFRONT_GC_HIGH, until COLDFRONT_GC_LOW is left; in the file: at, high and low of [gc].
 
 Nothing listens unless it was given an address. SIGTERM and Ctrl-C stop: nobody new gets in, answers
-under way may finish within the limit drain_time. A second signal ends at once.";
+under way may finish within the limit drain_time. A second signal ends at once. SIGHUP looks at tokens
+and certificates at once (they are also noticed by themselves within a second), reads the settings again,
+and logs which of them were changed and take effect at the next start.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -66,6 +68,15 @@ pub(crate) struct Where {
     /// COLDFRONT_TOKEN. [env: COLDFRONT_RPC] [default: 5001]
     #[arg(long, value_name = "ADDR", verbatim_doc_comment)]
     pub(crate) rpc: Option<String>,
+
+    /// The certificate that the server shows, or that of who signed it, in PEM: then it is asked through TLS.
+    /// [env: COLDFRONT_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The name in that certificate. [default: the address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_name: Option<String>,
 
     /// The answer as JSON
     #[arg(long)]

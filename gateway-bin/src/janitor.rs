@@ -73,6 +73,9 @@ fn collect(repo: &Repo, due: Due, stopped: &AtomicBool) -> Option<u64> {
         Ok(done) => {
             let (before, after) = (done.space.0.total(), done.space.1.total());
             let (blocks, bytes) = (done.collected.blocks, done.collected.bytes);
+            if blocks > 0 {
+                repo.forget_nodes();
+            }
             tracing::info!(
                 blocks,
                 bytes,

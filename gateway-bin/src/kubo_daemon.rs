@@ -5,7 +5,8 @@
 //! `cmd/ipfs/kubo/daemon.go`, `repo/fsrepo/fsrepo.go`.
 //!
 //! What is new lies in the folder `coldfront` of the repository: on the disk that its owner chose for it, moved and
-//! backed up with it, and passed over by Kubo. Kubo's own files stay as they are.
+//! backed up with it, and passed over by Kubo. Kubo's own files stay as they are, but for the keys: those that are made here lie
+//! beside its own, so that it finds them again.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -20,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, anyhow, bail};
 use coldfront::Repo;
 use coldfront::ipns::Names;
-use coldfront::keys::{HotKeys, Key, Keyring};
+use coldfront::keys::{HotKeys, Key, KeyFolder, KeyId, KeyPlace, Keyring, SELF};
 use coldfront::kubo::{Repository, RepositoryOptions, StoreSpec};
 use coldfront::mfs::ROOT_NAME;
 use coldfront::pin::{NewPin, PinIndex, PinMode};
@@ -38,11 +39,17 @@ use crate::{Bound, Failure, Role, multiaddr, start_log, usage};
 /// The file on which Kubo holds a lock while it runs.
 const LOCK: &str = "repo.lock";
 
+/// The folder of a repository that holds its keys.
+const KEYSTORE: &str = "keystore";
+
 /// The folder of ours in a repository.
 const FOLDER: &str = "coldfront";
 
 /// In that folder: there once the pins have been taken over, so that one that is removed here does not come back.
 const TAKEN_OVER: &str = "pins-taken-over";
+
+/// There as well once keys and IPNS records have been.
+const NAMES_TAKEN_OVER: &str = "names-taken-over";
 
 /// Pins that are taken over together.
 const PINS_AT_A_TIME: usize = 10_000;
@@ -227,7 +234,7 @@ impl Node {
         values.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Takes over pins, keys and the MFS root, once.
+    /// Takes over pins and the MFS root, once.
     fn take_over(&self, repo: &Repo) -> anyhow::Result<()> {
         let Some(pins) = repo.pins() else { return Ok(()) };
         let marker = self.repository.root().join(FOLDER).join(TAKEN_OVER);
@@ -240,7 +247,6 @@ impl Node {
         {
             pins.set_root(ROOT_NAME, Some(&root)).context("the MFS root is not taken over")?;
         }
-        self.take_over_keys(repo)?;
         tracing::info!(count, "pins were taken over from the repository");
         if failed > 0 {
             bail!("{failed} pins of the repository cannot be read; the lines above name them");
@@ -252,18 +258,41 @@ impl Node {
             .with_context(|| format!("{} cannot be written", marker.display()))
     }
 
-    /// Takes over the keys beside the node's own, by their names.
-    fn take_over_keys(&self, repo: &Repo) -> anyhow::Result<()> {
-        let Some(names) = self.names(repo)? else { return Ok(()) };
-        for file in self.repository.keys()? {
-            if names.keys().find(&file.name).is_ok() {
-                continue;
-            }
-            let taken = Key::from_protobuf(&file.key)
-                .and_then(|key| names.keys().import(&file.name, &key, true));
-            taken.with_context(|| format!("the key {:?} cannot be taken over", file.name))?;
+    /// Keys that an earlier version kept beside the hot store go where Kubo finds them too, and what the repository has
+    /// published is known from then on.
+    fn take_over_names(&self, repo: &Repo) -> anyhow::Result<()> {
+        let (Some(names), Some(hot)) = (self.names(repo)?, repo.hot()) else { return Ok(()) };
+        let marker = self.repository.root().join(FOLDER).join(NAMES_TAKEN_OVER);
+        if marker.exists() {
+            return Ok(());
         }
-        Ok(())
+        let beside = HotKeys::of(hot);
+        for name in KeyPlace::names(&beside)? {
+            let Some(key) = beside.get(&name)?.filter(|_| name != SELF) else { continue };
+            if names.keys().find(&name).is_err() {
+                let taken = Key::from_protobuf(&key);
+                let taken = taken.and_then(|key| names.keys().import(&name, &key, true));
+                taken.with_context(|| format!("the key {name:?} cannot be taken over"))?;
+            }
+        }
+        for record in self.repository.names() {
+            let put = record.map_err(anyhow::Error::from).and_then(|name| {
+                let id = KeyId::from_bytes(&name.peer).context("its name is no peer ID")?;
+                // What was published here since is newer.
+                match names.record(&id)? {
+                    Some(_) => Ok(()),
+                    None => Ok(names.put(&id, &name.record, true).map(drop)?),
+                }
+            });
+            if let Err(error) = put {
+                tracing::warn!("an IPNS record of the repository is left behind: {error:#}");
+            }
+        }
+        // ORDER: last. Taking over again changes nothing, but for keys that were removed since.
+        let text = "The keys and IPNS records of this repository were taken over.\nWithout this file that is done again.\n";
+        fs::create_dir_all(self.repository.root().join(FOLDER))
+            .and_then(|()| fs::write(&marker, text))
+            .with_context(|| format!("{} cannot be written", marker.display()))
     }
 
     /// Adopts pins; how many, and how many could not be read.
@@ -333,6 +362,7 @@ impl Role for Node {
 
     fn opened(&mut self, repo: &Repo) -> anyhow::Result<()> {
         self.take_over(repo)?;
+        self.take_over_names(repo)?;
         if let Some(pins) = repo.pins() {
             self.index_in_background(pins.clone());
         }
@@ -360,8 +390,11 @@ impl Role for Node {
 
     fn names(&self, repo: &Repo) -> anyhow::Result<Option<Names>> {
         let Some(hot) = repo.hot() else { return Ok(None) };
-        let place = Arc::new(HotKeys::of(hot));
-        Ok(Some(Names::new(Keyring::new(self.key()?, place.clone()), place)))
+        // Keys lie where Kubo keeps them, so that either finds those that the other made; records lie in the hot store.
+        let keys = KeyFolder::open(self.repository.root().join(KEYSTORE));
+        let keys = keys.context("the keys of the repository cannot be used")?;
+        let records = Arc::new(HotKeys::of(hot));
+        Ok(Some(Names::new(Keyring::new(self.key()?, Arc::new(keys)), records)))
     }
 
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()> {

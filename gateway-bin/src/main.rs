@@ -15,6 +15,7 @@ mod janitor;
 mod kubo_daemon;
 mod multiaddr;
 mod names;
+mod reload;
 mod rpc;
 mod storage;
 mod token;
@@ -44,6 +45,7 @@ use adopt::Adoption;
 use config::{Config, Listeners};
 use file::File;
 use flags::{Cli, Command, Emit, Flags};
+use reload::Again;
 use rpc::Keys;
 
 /// Between two looks at whether the archives answer, which also close files that went idle.
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => {
             start_log();
-            read(&flags).and_then(|config| run(config, Box::new(Serve)))
+            read(&flags).and_then(|config| run(config, Box::new(Serve { flags })))
         }
         Command::KuboDaemon(daemon) => kubo_daemon::run(&daemon.ignored),
         Command::Token(token) => token::run(&token),
@@ -118,7 +120,12 @@ fn where_is(flags: &flags::Where) -> Result<(), Failure> {
     let server = config::address(server.as_deref().unwrap_or("5001"));
     let server = server.map_err(|expected| usage(format!("--rpc: {expected}")))?;
     let token = environment("COLDFRONT_TOKEN");
-    let asked = where_is::ask(server, token.as_deref(), &flags.path, flags.json);
+    let certificate = flags.tls_certificate.clone();
+    let certificate =
+        certificate.or_else(|| environment("COLDFRONT_TLS_CERTIFICATE").map(PathBuf::from));
+    let name = || flags.tls_name.clone().unwrap_or_else(|| server.ip().to_string());
+    let server = where_is::Server { at: server, tls: certificate.map(|file| (file, name())) };
+    let asked = where_is::ask(&server, token.as_deref(), &flags.path, flags.json);
     print(&asked.map_err(Failure::Failed)?)
 }
 
@@ -136,6 +143,8 @@ pub(crate) struct Serving {
     workers: Option<usize>,
     schedule: Schedule,
     adoption: Adoption,
+    /// What is in force, as `emit config` prints it.
+    settings: String,
     role: Box<dyn Role>,
 }
 
@@ -162,6 +171,11 @@ pub(crate) trait Role {
     /// Says where clients connect, once they can.
     fn ready(&mut self, bound: &Bound) -> anyhow::Result<()>;
 
+    /// Reads the settings again, where that can be done.
+    fn again(&self) -> Option<Again> {
+        None
+    }
+
     /// Reads that a dead disk never answers keep the process so long at most.
     fn close_within(&self) -> Duration {
         CLOSE_WITHIN
@@ -169,9 +183,19 @@ pub(crate) trait Role {
 }
 
 /// `serve`.
-struct Serve;
+struct Serve {
+    flags: Flags,
+}
 
 impl Role for Serve {
+    fn again(&self) -> Option<Again> {
+        let flags = self.flags.clone();
+        Some(Arc::new(move || match read(&flags) {
+            Ok(config) => config.to_toml(),
+            Err(Failure::Usage(error) | Failure::Failed(error)) => Err(format!("{error:#}")),
+        }))
+    }
+
     fn node(&self, repo: Repo, storage: Storage, names: Option<Names>, _bound: &Bound) -> Daemon {
         // Without a hot store there is no place for an identity: it is another one at each start.
         let daemon = Daemon::new(repo, Identity::of(&Key::generate())).stored_in(storage);
@@ -211,6 +235,7 @@ pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Fai
     }
     refuse_twice(&repo.archives).map_err(usage)?;
     let adoption = config.adopt().map_err(usage)?;
+    adoption.beside(&config.collecting.schedule()).map_err(usage)?;
     let tls = config.doors.tls().map_err(usage)?;
     let doors = &config.doors;
     let keys = Keys::open(
@@ -227,6 +252,8 @@ pub(crate) fn run(mut config: Config, mut role: Box<dyn Role>) -> Result<(), Fai
         workers: config.workers(),
         schedule: config.collecting.schedule(),
         adoption,
+        // A path that is not UTF-8 cannot be told, nor changed by a file.
+        settings: config.to_toml().unwrap_or_default(),
         role,
     };
     serve_in_runtime(serving).map_err(Failure::Failed)
@@ -326,7 +353,8 @@ fn serve_in_runtime(serving: Serving) -> anyhow::Result<()> {
 async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     // ORDER: signals first, so that one that comes while we open is not lost.
     let signals = Signals::new().context("signals cannot be received")?;
-    let Serving { listeners, limits, keys, schedule, adoption, mut role, .. } = serving;
+    let hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    let Serving { listeners, limits, keys, schedule, adoption, settings, mut role, .. } = serving;
     let close_within = role.close_within();
     let repo = Repo::open(&serving.repo)?;
     let gateway_listener = listen_at(listeners.gateway).await?;
@@ -349,7 +377,15 @@ async fn serve_until_signal(serving: Serving) -> anyhow::Result<()> {
     let daemon = Arc::new(role.node(repo.clone(), storage, names, &bound));
     let rpc = Arc::new(Rpc::new(daemon.clone(), limits.clone()));
     let gateway = Gateway::new(repo, limits);
-    let watches = [tokio::spawn(watch(gateway.clone())), tokio::spawn(watch_keys(keys.clone()))];
+    let again = role.again().unwrap_or_else({
+        let settings = settings.clone();
+        move || Arc::new(move || Ok(settings.clone()))
+    });
+    let watches = [
+        tokio::spawn(watch(gateway.clone())),
+        tokio::spawn(watch_keys(keys.clone())),
+        tokio::spawn(reload::on_hangup(hangup, keys.clone(), settings, again)),
+    ];
     role.ready(&bound)?;
     let adopting = hot.map(|hot| adoption.begin(hot)).transpose()?;
     let (stop, at_once) = signals.apart();

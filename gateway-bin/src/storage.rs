@@ -3,11 +3,12 @@
 //! Owns where it is found without looking at blocks: the size that Kubo left beside an archive, and the room that is left where the
 //! hot store lies.
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::sync::Arc;
 
 use coldfront::{ArchiveOptions, RepoOptions};
-use coldfront_http::rpc::Storage;
+use coldfront_http::rpc::{Measured, Storage};
 
 /// What is known of the disks of a repository. Reads one small file an archive.
 pub(crate) fn of(options: &RepoOptions) -> Storage {
@@ -15,33 +16,41 @@ pub(crate) fn of(options: &RepoOptions) -> Storage {
     let first = options.archives.first().map(|archive| archive.path.clone());
     let path = hot.clone().or(first).and_then(|path| std::path::absolute(path).ok());
     let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-    let archives = options.archives.iter().map(bytes_of);
-    let known: Option<Vec<u64>> = archives.collect();
-    if known.is_none() {
+    let archives: Vec<_> =
+        options.archives.iter().map(|archive| (name_of(archive), size_of(archive))).collect();
+    if archives.iter().any(|(_, size)| size.is_none()) {
         tracing::info!(
-            "the size of an archive is not known, since Kubo left no diskUsage.cache beside it: repo/stat tells what is"
+            "the size of an archive is not known, since Kubo left no diskUsage.cache beside it: repo/stat tells what is, and the command repo/measure estimates it"
         );
     }
-    let archive_bytes = options.archives.iter().filter_map(bytes_of).reduce(u64::saturating_add);
     let free = hot.map(|hot| -> coldfront_http::rpc::FreeSpace {
         Arc::new(move || {
             let disk = rustix::fs::statvfs(&hot).ok()?;
             Some(disk.f_bavail.saturating_mul(disk.f_frsize))
         })
     });
-    Storage { path, archive_bytes, max: None, free }
+    Storage { path, archives, max: None, free }
 }
 
-/// The size of an archive, as Kubo wrote it down when it last stopped; of a CAR file, its length.
-fn bytes_of(archive: &ArchiveOptions) -> Option<u64> {
+/// The name under which an estimate of its size is found again.
+fn name_of(archive: &ArchiveOptions) -> String {
+    let path = std::fs::canonicalize(&archive.path).unwrap_or_else(|_| archive.path.clone());
+    path.display().to_string()
+}
+
+/// The size of an archive, as Kubo wrote it down when it last stopped, with the date of that note; of a CAR file, its length.
+fn size_of(archive: &ArchiveOptions) -> Option<Measured> {
+    let of = |bytes: u64, found: &Metadata| Some(Measured { bytes, at: found.modified().ok()? });
     let found = std::fs::metadata(&archive.path).ok()?;
     if found.is_file() {
-        return Some(found.len());
+        return of(found.len(), &found);
     }
     let name = Path::new("diskUsage.cache");
     let at = [archive.path.join(name), archive.path.join("blocks").join(name)];
-    let text = at.iter().find_map(|path| std::fs::read_to_string(path).ok())?;
-    disk_usage(&text)
+    let (text, found) = at.iter().find_map(|path| {
+        Some((std::fs::read_to_string(path).ok()?, std::fs::metadata(path).ok()?))
+    })?;
+    of(disk_usage(&text)?, &found)
 }
 
 /// `{"diskUsage":4096,"accuracy":"initial-exact"}`.

@@ -5,9 +5,11 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use coldfront_http::tls::trusting;
 use serde_json::Value;
 
 /// How long a server may say nothing: it walks the DAG before it answers.
@@ -16,9 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// The longest answer, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
+/// A server, and how it is known.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) at: SocketAddr,
+    /// Its certificate, where it wants TLS, and the name that stands in it.
+    pub(crate) tls: Option<(PathBuf, String)>,
+}
+
 /// Asks, and shows the answer.
 pub(crate) fn ask(
-    server: SocketAddr,
+    server: &Server,
     token: Option<&str>,
     path: &str,
     json: bool,
@@ -31,12 +41,29 @@ pub(crate) fn ask(
         .context("the server's answer is not one of this command; are both of one version?")
 }
 
-fn call(server: SocketAddr, token: Option<&str>, path: &str) -> anyhow::Result<Value> {
-    let stream = TcpStream::connect_timeout(&server, Duration::from_secs(10));
-    let mut stream = stream.with_context(|| {
-        format!("no server answers at {server}; start one with `coldfront-gateway serve --rpc`, or name it with --rpc")
+fn call(server: &Server, token: Option<&str>, path: &str) -> anyhow::Result<Value> {
+    let Server { at, tls } = server;
+    let stream = TcpStream::connect_timeout(at, Duration::from_secs(10));
+    let stream = stream.with_context(|| {
+        format!("no server answers at {at}; start one with `coldfront-gateway serve --rpc`, or name it with --rpc")
     })?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    match tls {
+        None => answered(stream, *at, token, path),
+        Some((certificate, name)) => {
+            answered(trusting(certificate, name, stream)?, *at, token, path).with_context(|| {
+                format!("over TLS with {name}, known by {}", certificate.display())
+            })
+        }
+    }
+}
+
+fn answered(
+    mut stream: impl Read + Write,
+    server: SocketAddr,
+    token: Option<&str>,
+    path: &str,
+) -> anyhow::Result<Value> {
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let arg = escaped(path);
     write!(
@@ -46,7 +73,9 @@ fn call(server: SocketAddr, token: Option<&str>, path: &str) -> anyhow::Result<V
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).context("the connection broke")?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("the server gave no answer")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context(
+        "the server gave no answer; if it wants TLS, name its certificate with --tls-certificate",
+    )?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status == "200" {
         return Ok(serde_json::from_str(body.trim())?);

@@ -724,3 +724,20 @@ fn a_hot_store_above_its_limit_is_collected_while_it_is_served() {
     gateway.signal("TERM");
     assert_eq!(gateway.wait().code(), Some(0));
 }
+
+#[test]
+fn a_tree_without_pins_is_not_adopted_where_garbage_is_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("blocks");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("SHARDING"), "/repo/flatfs/shard/v1/next-to-last/2\n").unwrap();
+    let mut command = program();
+    command.args(["serve", "--gateway", "127.0.0.1:0", "--adopt"]).arg(&tree);
+    command.arg("--hot").arg(folder.path().join("hot")).env("COLDFRONT_GC_AT", "03:00");
+    let (code, sentence) = ends(&mut command);
+    assert_eq!(code, 2, "{sentence}");
+    for part in ["copies blocks that nothing pins", "[gc] would remove them", "name the repository"]
+    {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+}

@@ -233,6 +233,14 @@ fn a_token_removes_its_own_pins_and_no_others_even_after_a_restart() {
     let (status, answer) = server.call(&own, &format!("pin/rm?arg={others}"));
     assert_eq!(status, 400, "{answer}");
     assert!(answer.contains("was not pinned with this token"), "{answer}");
+    // The name of another's pin stays as it is.
+    assert_eq!(server.call(&all, &format!("pin/add?arg={others}&name=theirs")).0, 200);
+    let named = || server.call(&all, "pin/ls?names=true").1.contains("theirs");
+    assert_eq!(server.call(&own, &format!("pin/add?arg={others}&name=mine")).0, 400);
+    assert_eq!(added(&own, "of others"), others);
+    assert_eq!(server.call(&own, &format!("pin/add?arg={others}")).0, 200);
+    assert!(named());
+    assert_eq!(server.call(&own, &format!("pin/add?arg={mine}&name=mine")).0, 200);
     let update = format!("pin/update?arg={others}&arg={mine}");
     assert_eq!(server.call(&own, &update).0, 400);
     assert_eq!(server.call(&own, &format!("pin/rm?arg={mine}")).0, 200);
@@ -412,4 +420,63 @@ fn half_of_a_pair_for_tls_is_told() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && said.contains(part), "{said}");
     }
+}
+
+#[test]
+fn a_hangup_reads_the_settings_again_and_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = add(folder.path(), "a", &[]);
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, "verify = \"off\"\n").unwrap();
+    let server = Server::start(folder, &["--config", config.to_str().unwrap()]);
+    let hang_up = || {
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap().success());
+    };
+    hang_up();
+    server.says("SIGHUP: tokens and certificates were looked at; the settings are those in force");
+    std::fs::write(&config, "verify = \"always\"\n").unwrap();
+    hang_up();
+    server.says("take effect when the program is started again: verify");
+    std::fs::write(&config, "verify = \"sometimes\"\n").unwrap();
+    hang_up();
+    assert!(server.says("the settings in force stay").contains("sometimes"));
+    // A token that is new is let in at once, and the old one still is.
+    let new = add(server.folder.path(), "b", &[]);
+    hang_up();
+    server.says("the tokens were read again");
+    for secret in [secret.as_str(), new.as_str()] {
+        assert_eq!(server.call(secret, "id").0, 200);
+    }
+}
+
+#[test]
+fn where_asks_through_tls_whom_it_knows_by_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = add(folder.path(), "ci", &["--commands", "all"]);
+    certificate(folder.path());
+    let (crt, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    let args = ["--tls-certificate", crt.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let server = Server::start(folder, &args);
+    let ask = |args: &[&str]| {
+        let mut command = program();
+        command.args(["where", "--rpc", &server.rpc, HELLO]).args(args);
+        let output = command.env("COLDFRONT_TOKEN", &secret).output().unwrap();
+        let said = [&output.stdout[..], &output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let known = ["--tls-certificate", crt.to_str().unwrap(), "--tls-name", "localhost"];
+    let (done, said) = ask(&known);
+    assert!(done && said.contains("held nowhere here"), "{said}");
+    let (done, said) = ask(&known[..2]);
+    assert!(!done && said.contains("over TLS with 127.0.0.1"), "{said}");
+    let (done, said) = ask(&[]);
+    assert!(!done && said.contains("--tls-certificate"), "{said}");
+    // Somebody else's certificate is no good.
+    let other = tempfile::tempdir().unwrap();
+    certificate(other.path());
+    let other = other.path().join("server.crt");
+    let (done, said) =
+        ask(&["--tls-certificate", other.to_str().unwrap(), "--tls-name", "localhost"]);
+    assert!(!done && said.contains("certificate"), "{said}");
 }

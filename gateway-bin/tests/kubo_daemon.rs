@@ -297,4 +297,15 @@ fn pins_are_taken_over_once_so_that_one_that_is_removed_stays_away() {
     assert!(status == 200 && answer.contains("shows"), "{answer}");
     let (status, answer) = daemon.post("key/list", "");
     assert!(status == 200 && answer.contains("\"Name\":\"site\""), "{answer}");
+    // What was published under it is known, though it may have ended by now.
+    let id = answer.split("\"Name\":\"site\",\"Id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let (status, answer) = daemon.post(&format!("name/get?arg={id}"), "");
+    assert!(status == 200 && answer.contains("/ipfs/"), "{answer}");
+    // A key that is made here is one of Kubo's, and one that is removed is gone.
+    let keys = || fs::read_dir(repository.join("keystore")).unwrap().count();
+    let before = keys();
+    assert_eq!(daemon.post("key/gen?arg=new", "").0, 200);
+    assert_eq!(keys(), before + 1);
+    assert_eq!(daemon.post("key/rm?arg=new", "").0, 200);
+    assert_eq!(keys(), before);
 }

@@ -303,7 +303,8 @@ async fn writers_who_send_a_byte_at_a_time_hold_no_memory_and_keep_nobody_out() 
         answer
     });
     let text = String::from_utf8_lossy(&answer).into_owned();
-    assert!(text.is_empty() || text.contains("sent nothing"), "{text}");
+    let told = text.contains("sent nothing") || text.contains("are the fewest");
+    assert!(text.is_empty() || told, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

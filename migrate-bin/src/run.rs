@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use coldfront::migrate::pin_lists::{Listed, PinList, PinListOptions, Reason};
-use coldfront::migrate::{self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source};
-use coldfront::pin::PinMode;
+use coldfront::migrate::{
+    self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, StepBack, pins,
+};
+use coldfront::pin::{PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
 
 use crate::show::Show;
@@ -25,12 +27,16 @@ pub(crate) struct Flags {
     to: PathBuf,
     #[command(flatten)]
     select: Which,
-    /// Blocks that the disk is asked for at a time.
+    /// Blocks that each disk of the source is asked for at a time. A disk is what the system calls a device: an array of 12 wants 48.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Bytes read in a second, at most, such as 50M.
     #[arg(long, value_parser = units::bytes)]
     rate: Option<u64>,
+    /// Go on at full speed while other programs read from the disk of the source. Else it is theirs for three quarters of the
+    /// time as long as they do. `ionice -c 3` in front of this command adds what the kernel's scheduler can do, where it has one.
+    #[arg(long)]
+    full_speed: bool,
     /// Memory of the hot store, such as 128MiB.
     #[arg(long, default_value = "128MiB", value_parser = units::bytes)]
     memory: u64,
@@ -74,11 +80,18 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let pace = Pace {
         readers: usize::from(flags.workers),
         bytes_per_second: flags.rate,
+        step_back: if flags.full_speed { StepBack::Never } else { StepBack::default() },
         ..Pace::default()
     };
     let mut show = Show::new(flags.json)?;
     let report = migrate::run(&source, &hot, Job { select, pace }, &mut |event| show.event(event))?;
     show.end();
+    if let Some(list) = flags.select.roots.as_deref().filter(|list| *list != Path::new("-")) {
+        // What a list says of a pin beside what it keeps; one that comes through a pipe is gone by now.
+        let mut list = PinList::new(BufReader::new(opened(list)?), PinListOptions::default());
+        let index = PinIndex::new(&hot, Vec::new());
+        pins::label(&index, &mut list).context("the pins are in, their labels are not")?;
+    }
     Ok(tell(&report, flags.json))
 }
 
@@ -98,11 +111,7 @@ pub(crate) fn tell(report: &Report, json: bool) -> Outcome {
 /// The entries of a list, one at a time; what is no pin in it is a fault with its line.
 fn roots(list: &Path) -> anyhow::Result<impl Iterator<Item = Result<Root, Fault>>> {
     let shown = list.display().to_string();
-    let file: Box<dyn Read> = match shown.as_str() {
-        "-" => Box::new(std::io::stdin()),
-        _ => Box::new(File::open(list).with_context(|| format!("cannot open the list {shown}"))?),
-    };
-    let entries = PinList::new(BufReader::new(file), PinListOptions::default());
+    let entries = PinList::new(BufReader::new(opened(list)?), PinListOptions::default());
     Ok(entries.filter_map(move |entry| match entry {
         Ok(Listed::Pin(pin)) => {
             let recursive = pin.mode == PinMode::Recursive;
@@ -118,6 +127,16 @@ fn roots(list: &Path) -> anyhow::Result<impl Iterator<Item = Result<Root, Fault>
         Ok(Listed::Skipped(_)) => None,
         Err(error) => Some(Err(listed_fault(shown.clone(), error.to_string()))),
     }))
+}
+
+fn opened(list: &Path) -> anyhow::Result<Box<dyn Read>> {
+    match list == Path::new("-") {
+        true => Ok(Box::new(std::io::stdin())),
+        false => {
+            let file = File::open(list);
+            Ok(Box::new(file.with_context(|| format!("cannot open the list {}", list.display()))?))
+        }
+    }
 }
 
 fn listed_fault(place: String, detail: String) -> Fault {

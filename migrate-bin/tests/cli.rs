@@ -129,3 +129,24 @@ fn ctrl_c_stops_in_order_and_the_same_command_goes_on() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["blocks"].as_u64().unwrap() + before, 2000, "{report}");
 }
+
+#[test]
+fn what_a_list_of_roots_says_of_a_pin_beside_what_it_keeps_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, hot) = (tree(folder.path(), 3), folder.path().join("hot"));
+    let pinned = cid_of(RAW, b"block 1");
+    let list = folder.path().join("state.json");
+    let line = format!(
+        r#"{{"cid":"{pinned}","name":"one","type":"pin","mode":"recursive","max_depth":-1,"metadata":{{"owner":"ann"}},"origins":[],"replication_factor_min":-1,"replication_factor_max":-1,"timestamp":"2026-11-21T01:57:04Z"}}"#
+    );
+    fs::write(&list, line + "\n").unwrap();
+    let output = program()
+        .args(["run", "--roots", list.to_str().unwrap(), "--to", hot.to_str().unwrap()])
+        .arg(&root)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = run(&["pins", "list", "--form", "cluster", "--hot"], &[&hot]);
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&listed["name"], &listed["metadata"]["owner"]), (&"one".into(), &"ann".into()));
+}

@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::bridge::{Bridge, Running};
 use crate::buffers::{BUFFER_LEN, Buffer, Buffers, Share, Window};
 use crate::connection::BusyMark;
+use crate::reset::Reset;
 use crate::rpc::Emitted;
 use crate::send_file::Pieces;
 
@@ -35,6 +36,8 @@ pub struct Body {
     _place: Option<OwnedSemaphorePermit>,
     /// Says to the connection that the answer is not at its end.
     _mark: Option<BusyMark>,
+    /// For a client that would take the end of the connection for that of the answer.
+    reset: Option<Reset>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Body { kind, _place: None, _mark: None }
+        Body { kind, _place: None, _mark: None, reset: None }
     }
 
     /// Keeps a place until the body has been sent or dropped.
@@ -81,8 +84,10 @@ impl Body {
 
     /// Lets pieces of files be sent beneath hyper, by the connection that these belong to.
     pub(crate) fn sending(mut self, pieces: Pieces) -> Self {
-        if let Kind::File(file) = &mut self.kind {
-            file.pieces = Some(pieces);
+        match &mut self.kind {
+            Kind::File(file) => file.pieces = Some(pieces),
+            Kind::Emitted(emitted) => emitted.send_pieces(pieces),
+            Kind::Full(_) | Kind::Pages(_) => {}
         }
         self
     }
@@ -90,6 +95,12 @@ impl Body {
     /// Keeps its connection busy until the body has been sent or dropped.
     pub(crate) fn marked(mut self, mark: BusyMark) -> Self {
         self._mark = Some(mark);
+        self
+    }
+
+    /// Resets the connection where the answer fails on its way: for a client that is told nothing otherwise.
+    pub(crate) fn or_reset(mut self, reset: Option<Reset>) -> Self {
+        self.reset = reset;
         self
     }
 }
@@ -123,12 +134,19 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let next = match &mut self.get_mut().kind {
+        let this = self.get_mut();
+        let next = match &mut this.kind {
             Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Kind::File(file) => file.poll_bytes(cx),
             Kind::Pages(pages) => pages.poll_bytes(cx),
-            Kind::Emitted(emitted) => return emitted.poll_frame(cx),
+            Kind::Emitted(emitted) => {
+                let next = emitted.poll_frame(cx);
+                return match &this.reset {
+                    Some(reset) => next.map(|frame| or_reset(frame, reset)),
+                    None => next,
+                };
+            }
         };
         next.map(|next| {
             next.map(|bytes| {
@@ -161,6 +179,23 @@ impl http_body::Body for Body {
             Kind::Pages(_) | Kind::Emitted(_) => SizeHint::default(),
         }
     }
+}
+
+/// What an answer goes on with where no trailer can follow it: one that tells of a failure is an error, and an error is a reset.
+fn or_reset(
+    frame: Option<Result<Frame<Bytes>, BodyError>>,
+    reset: &Reset,
+) -> Option<Result<Frame<Bytes>, BodyError>> {
+    let failed = match &frame {
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) => true,
+        None => false,
+    };
+    if !failed {
+        return frame;
+    }
+    reset.wish();
+    Some(frame.and_then(Result::err).map_or(Err(BodyError::Failed), Err))
 }
 
 /// An error with its causes, in one line.

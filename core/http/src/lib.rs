@@ -10,6 +10,7 @@ pub mod gateway;
 mod limits;
 pub mod media_type;
 pub mod range;
+mod reset;
 pub mod rpc;
 mod send_file;
 mod server;

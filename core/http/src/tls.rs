@@ -2,6 +2,8 @@
 //!
 //! Owns reading them and noticing that there are new ones. Must not know what is served. TLS 1.2 and 1.3, HTTP/1.1.
 
+mod client;
+
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,6 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+pub use client::trusting;
 
 /// Certificates of one chain at most.
 const MAX_CHAIN: usize = 32;
@@ -42,6 +46,15 @@ pub enum TlsError {
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,
+    },
+    /// The name of a server that is none.
+    #[error("expected the name of a server, or its address, as its certificate has it")]
+    Name,
+    /// No client can be made.
+    #[error("TLS cannot be begun")]
+    Client {
+        /// Why not.
+        source: rustls::Error,
     },
     /// They do not go together, or are of a kind that is not known.
     #[error("the certificate {} and the key {} cannot be used together", certificate.display(), key.display())]

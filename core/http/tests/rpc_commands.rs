@@ -120,6 +120,46 @@ fn a_block_is_removed_when_nothing_keeps_it_any_more() {
 }
 
 #[test]
+fn a_pin_that_hangs_below_another_one_is_indirect_as_well_where_that_is_asked_for() {
+    let server = server();
+    let root = hash(&server.upload("add?wrap-with-directory=true", &[("a", b"hello\n")]));
+    server.call(&format!("pin/add?arg={HELLO}&recursive=false"));
+    let kind = |wanted: &str| {
+        let keys =
+            server.call(&format!("pin/ls?arg={HELLO}&type={wanted}")).values()[0]["Keys"].clone();
+        keys[HELLO]["Type"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((kind("all"), kind("direct")), ("direct".into(), "direct".into()));
+    assert_eq!(kind("indirect"), format!("indirect through {root}"));
+    // Links of other codecs than dag-pb tell no size.
+    let node =
+        server.upload("dag/put", &[("x", format!("{{\"a\":{{\"/\":\"{HELLO}\"}}}}").as_bytes())]);
+    let node = node.values()[0]["Cid"]["/"].as_str().unwrap().to_owned();
+    let links = &server.call(&format!("ls?arg={node}")).values()[0]["Objects"][0]["Links"];
+    assert_eq!(links.as_array().unwrap().len(), 1, "{links}");
+}
+
+#[test]
+fn what_was_removed_is_not_read_any_more_however_lately_it_was() {
+    let server = server();
+    let cid = add(&server, "pin=false&cid-version=1", b"read");
+    let other = add(&server, "pin=false&cid-version=1", b"read as well");
+    for cid in [&cid, &other] {
+        assert_eq!(server.call(&format!("cat?arg={cid}")).status, 200);
+    }
+    server.call(&format!("block/rm?arg={other}"));
+    assert_eq!(server.call(&format!("cat?arg={other}")).status, 500);
+    server.call("repo/gc");
+    assert_eq!(server.call(&format!("cat?arg={cid}")).status, 500);
+    // Nor is a block that is not there told from one of a codec that is not read as files.
+    let node = server.upload("dag/put?pin=false", &[("x", b"{}")]).values()[0]["Cid"]["/"].clone();
+    let cat = format!("cat?arg={}", node.as_str().unwrap());
+    assert!(server.call(&cat).message().contains("codec 0x71"));
+    server.call("repo/gc");
+    assert!(server.call(&cat).message().starts_with("block was not found locally"));
+}
+
+#[test]
 fn pins_have_names_modes_and_a_way_to_become_others() {
     let server = server();
     let a = add(&server, "pin-name=first", b"a");

@@ -234,6 +234,7 @@ const OFFLINE_SAME: &[&str] = &[
     "routing/findprovs",
     "ping?arg=",
     "filestore/ls",
+    "cid/format",
     "log/level",
     "name/publish",
     "name/resolve",

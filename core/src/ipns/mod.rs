@@ -44,9 +44,24 @@ pub enum NameError {
     /// No record of the name is here.
     #[error("could not resolve name")]
     Unresolved,
-    /// Not a name made of a key.
+    /// Neither a name made of a key nor a domain.
     #[error("not a valid domain name")]
     NotAName,
+    /// A domain: nobody is asked for its DNSLink. The sentence is Kubo's for one that has none.
+    #[error(
+        "DNSLink lookup for {0:?} failed: could not resolve name: DNSLink lookup could not find a TXT record (https://docs.ipfs.tech/concepts/dnslink/)"
+    )]
+    DnsLink(String),
+    /// A record that is to be kept has no higher number than the one that is there.
+    #[error(
+        "existing IPNS record has sequence {there} >= new record sequence {new}, use 'ipfs name put --force' to skip this check"
+    )]
+    Older {
+        /// The number of the record that is kept.
+        there: u64,
+        /// The number of the other.
+        new: u64,
+    },
     /// Names lead to one another without an end.
     #[error("could not resolve name (recursion limit exceeded)")]
     Recursion,
@@ -173,6 +188,24 @@ impl Names {
         Ok(record)
     }
 
+    /// Keeps a record that was signed elsewhere; durable on return. `force`: also one that has ended, or has a lower sequence
+    /// number than the one that is here; what is no record of the name is never kept.
+    pub fn put(&self, id: &KeyId, bytes: &[u8], force: bool) -> Result<Record, NameError> {
+        let record = Record::parse(bytes)?;
+        match record.check(id, SystemTime::now()) {
+            Err(RecordError::Expired) if force => {}
+            checked => checked?,
+        }
+        let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = self.record(id)?.filter(|last| !force && last.bytes() != bytes)
+            && last.sequence() >= record.sequence()
+        {
+            return Err(NameError::Older { there: last.sequence(), new: record.sequence() });
+        }
+        self.place.put(id, bytes)?;
+        Ok(record)
+    }
+
     /// The record of a name that is kept here, as it was published: it may have ended.
     pub fn record(&self, id: &KeyId) -> Result<Option<Record>, NameError> {
         Ok(self.place.get(id)?.map(|bytes| Record::parse(&bytes)).transpose()?)
@@ -185,7 +218,7 @@ impl Names {
         for _ in 0..MAX_STEPS {
             let rest = path.strip_prefix("/ipns/").unwrap_or_default();
             let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-            let id = KeyId::parse(name).ok_or(NameError::NotAName)?;
+            let id = KeyId::parse(name).ok_or_else(|| not_a_key(name))?;
             let record = self.record(&id)?.ok_or(NameError::Unresolved)?;
             record.check(&id, SystemTime::now())?;
             let value = record.path()?;
@@ -238,5 +271,15 @@ impl Names {
         let end = end.max(last.end());
         let record = Record::sign(&key, last.value(), last.sequence(), end, last.ttl(), true)?;
         Ok(self.place.put(id, record.bytes())?)
+    }
+}
+
+/// Why a name that is not made of a key leads nowhere.
+fn not_a_key(name: &str) -> NameError {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| (1..=63).contains(&label.len());
+    match name.len() <= 253 && name.split('.').all(is_label) {
+        true => NameError::DnsLink(format!("{name}.")),
+        false => NameError::NotAName,
     }
 }

@@ -98,6 +98,28 @@ pub fn import(
     Ok(done)
 }
 
+/// Remembers what a list says of pins beside what they keep, for those that are there: to be called when a job has pinned what
+/// the list names. How many. Durable on return.
+pub fn label(
+    pins: &PinIndex,
+    list: &mut dyn Iterator<Item = io::Result<Listed>>,
+) -> Result<u64, PinSetError> {
+    let (mut new, mut labelled) = (New::default(), 0);
+    for listed in list {
+        let Listed::Pin(pin) = listed? else { continue };
+        if pins.get(&pin.cid)?.is_some() {
+            new.label(&pin)?;
+        }
+        if new.labels.len() >= AT_A_TIME {
+            labelled += new.labels.len() as u64;
+            new.write(pins)?;
+        }
+    }
+    labelled += new.labels.len() as u64;
+    new.write(pins)?;
+    Ok(labelled)
+}
+
 /// What is to be written next.
 #[derive(Default)]
 struct New {

@@ -17,11 +17,15 @@ use super::progress::Event;
 use super::report::{Fault, FaultKind, Report};
 use super::source::{Part, Source, chain};
 use crate::block::Cid;
+use crate::kubo::behind::is_cached;
 use crate::pin::PinIndex;
 use crate::store::hot::{BulkWriter, HotStore, Records};
 
 /// Faults of earlier runs that are tried again in one run, some 300 bytes each.
 const MAX_RETRIED: usize = 100_000;
+
+/// Roots of a list that are pinned in one go.
+const ROOTS_AT_A_TIME: usize = 1000;
 
 /// A root to be copied, and how it is pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +43,10 @@ pub enum Select<'a> {
     /// All that the source holds, in the order of its disk. Of a repository also pins, MFS root, names and keys; the
     /// roots of a CAR are pinned.
     All,
-    /// Of a repository: what it has pinned, in the order of the pins, and the pins themselves.
+    /// Of a repository: what it has pinned, in the order of the pins, and the pins themselves. Of a CAR file the same as
+    /// all.
     Pins,
-    /// What lies below these, in their order; each is pinned when it is in.
+    /// What lies below these, in their order; each is pinned when it is in. A CAR file is copied whole, and these are pinned.
     Roots(Box<dyn Iterator<Item = Result<Root, Fault>> + 'a>),
     /// These blocks and nothing below them. None is pinned.
     Cids(Box<dyn Iterator<Item = Result<Cid, Fault>> + 'a>),
@@ -137,6 +142,8 @@ impl<'a> Run<'a, '_> {
         }
         match select {
             Select::All => self.everything(),
+            // The pins of a CAR are its roots.
+            Select::Pins if !self.shared.source.finds_by_name() => self.everything(),
             Select::Pins => {
                 let repository = self.shared.source.repository().ok_or_else(|| {
                     self.not_here("it has no pins; name a whole repository, or roots in a file")
@@ -181,12 +188,18 @@ impl<'a> Run<'a, '_> {
     fn everything(&mut self) -> Result<(), MigrateError> {
         let source = self.shared.source;
         let mut car_roots = Vec::new();
-        for part in source.parts() {
+        let parts = source.parts();
+        let is_tree =
+            |part: &Part<'a>| if let Part::Tree(tree) = part { Some(*tree) } else { None };
+        let trees: Vec<_> = parts.iter().filter_map(is_tree).collect();
+        if !trees.is_empty()
+            && self.copy(&mut TreeOrder::new(&trees, self.shared.records)?)?.is_break()
+        {
+            return Ok(());
+        }
+        for part in parts {
             let end = match part {
-                Part::Tree(tree) => {
-                    let mut order = TreeOrder::new(tree, self.shared.records)?;
-                    self.copy(&mut order)?
-                }
+                Part::Tree(_) => continue,
                 Part::Pairs { store, folder, prefix } => self.pairs(store, folder, prefix)?,
                 Part::Car(path) => {
                     let mut order = CarOrder::new(path, self.shared.records)?;
@@ -232,7 +245,8 @@ impl<'a> Run<'a, '_> {
         let end = self.copy(&mut order)?;
         let Some(why) = order.broken.take().filter(|_| end.is_continue()) else { return Ok(end) };
         self.report.note(format!("read on behind what is damaged: {why}"));
-        let salvaged = Store::open_with(folder, Options::new().salvage(true))?;
+        let salvaged =
+            Store::open_with(folder, Options::new().salvage(true).drop_behind(is_cached))?;
         match PairsOrder::new(&salvaged, folder, prefix, self.shared.records)? {
             Some(mut order) => self.copy(&mut order),
             None => Ok(ControlFlow::Continue(())),
@@ -245,11 +259,54 @@ impl<'a> Run<'a, '_> {
         pin: bool,
     ) -> Result<(), MigrateError> {
         if !self.shared.source.finds_by_name() {
-            return Err(self.not_here("a CAR file is copied whole; leave the list of roots out"));
+            return match pin {
+                true => self.roots_of_car(roots),
+                false => Err(self.not_here(
+                    "a CAR file is copied whole; leave the list of CIDs out, or give it as roots",
+                )),
+            };
         }
         self.shared.pins = pin.then_some(self.pins);
         let mut order = RootOrder::new(roots, self.shared.records);
         self.copy(&mut order).map(|_| ())
+    }
+
+    /// A CAR file has no index to find what lies below a root: it is copied whole, and the roots that are asked for are pinned
+    /// in place of those that its header names.
+    fn roots_of_car(
+        &mut self,
+        roots: &mut dyn Iterator<Item = Result<Root, Fault>>,
+    ) -> Result<(), MigrateError> {
+        let source = self.shared.source;
+        for part in source.parts() {
+            if let Part::Car(path) = part
+                && self.copy(&mut CarOrder::new(path, self.shared.records)?)?.is_break()
+            {
+                return Ok(());
+            }
+        }
+        self.shared.bulk.flush()?;
+        let mut some = Vec::new();
+        loop {
+            some.clear();
+            while some.len() < ROOTS_AT_A_TIME {
+                match roots.next() {
+                    Some(Ok(root)) => some.push(root),
+                    Some(Err(fault)) => {
+                        self.shared.records.put(&[mark::fault_change(&fault)])?;
+                        self.report.add_fault(fault);
+                    }
+                    None => break,
+                }
+            }
+            if some.is_empty() {
+                return Ok(());
+            }
+            for (_, fault) in carry::pin_all(self.pins, &some, self.report)? {
+                self.shared.records.put(&[mark::fault_change(&fault)])?;
+                self.report.add_fault(fault);
+            }
+        }
     }
 
     /// Pins whose blocks are not all there, though everything was copied: they were collected since, or the source never

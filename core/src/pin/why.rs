@@ -34,25 +34,32 @@ pub enum PinStatus {
 impl PinIndex {
     /// Whether a CID is pinned, as it is spelled. A few look-ups where it is a root or nothing links to it.
     pub fn status(&self, cid: &Cid) -> Result<PinStatus, PinError> {
-        let Some(entry) = self.hot().entry(cid)? else { return Ok(PinStatus::NotPinned) };
-        let spelling = Spelling::of(cid);
         if let Some(pin) = self.get(cid)? {
             return Ok(match pin.mode {
                 PinMode::Recursive => PinStatus::Recursive,
                 PinMode::Direct => PinStatus::Direct,
             });
         }
+        let through = self.through(cid)?;
+        Ok(through.map_or(PinStatus::NotPinned, |through| PinStatus::Indirect { through }))
+    }
+
+    /// A root that is pinned recursively and has a CID below it, as it is spelled, whether that is pinned itself or not. A few
+    /// look-ups where nothing links to it.
+    pub fn through(&self, cid: &Cid) -> Result<Option<Cid>, PinError> {
+        let Some(entry) = self.hot().entry(cid)? else { return Ok(None) };
+        let spelling = Spelling::of(cid);
         let mut search = Search::default();
         let mut after = Id::ZERO;
         loop {
             let edges = self.hot().parents(entry.id, after, PARENTS_AT_A_TIME)?;
-            let Some(last) = edges.last() else { return Ok(PinStatus::NotPinned) };
+            let Some(last) = edges.last() else { return Ok(None) };
             after = last.parent;
             for edge in edges.iter().filter(|edge| edge.spellings.contains(&spelling)) {
                 search.add(edge.parent, entry.id);
             }
             if let Some((root, _)) = self.root_above(&mut search, Wanted::RecursivePin)? {
-                return Ok(PinStatus::Indirect { through: root });
+                return Ok(Some(root));
             }
         }
     }

@@ -133,6 +133,7 @@ impl VLog {
         version: u64,
     ) -> Result<Vec<u8>, Error> {
         let offset = u64::from(pointer.offset);
+        self.file.is_read_here_and_there();
         let entry = self.entry(offset)?;
         let right = entry.len == u64::from(pointer.len)
             && split_key(entry.key()).is_ok_and(|found| found == (key, version));

@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::cid_text::CidText;
 use super::error::Failed;
+use super::import_settings::ImportSettings;
 use super::multipart::{MAX_TARGET, Part, PartKind, Parts};
 use super::table::{Arg, Class, Command, Effect, Kind, Late, Opt};
 use super::upload::Upload;
@@ -143,7 +144,8 @@ impl Plan {
             (options.flag("preserve-mode"), options.flag("preserve-mtime"));
         let meta = metadata(call);
         let with_metadata = preserve_mode || preserve_mtime || meta != Metadata::NONE;
-        if with_metadata && options.flag("raw-leaves") {
+        let settings = ImportSettings::of(call.daemon.settings())?;
+        if with_metadata && options.bool("raw-leaves").or(settings.raw_leaves) == Some(true) {
             return Err(Failed::new(
                 "raw-leaves can't be used with UnixFS metadata like mode or modification time",
             ));
@@ -159,8 +161,12 @@ impl Plan {
         if wrap && to_files.is_some() {
             return Err(together("wrap-with-directory", "to-files"));
         }
-        let hash = HashFunction::by_name(options.text("hash").unwrap_or("sha2-256"));
-        let hash = hash.map_err(|error| Failed::new(error.to_string()))?;
+        let hash = match options.text("hash").filter(|name| !name.is_empty()) {
+            Some(name) => {
+                HashFunction::by_name(name).map_err(|error| Failed::new(error.to_string()))?
+            }
+            None => settings.hash.unwrap_or_default(),
+        };
         if options.int("mtime").unwrap_or(0) == 0 && options.int("mtime-nsecs").unwrap_or(0) != 0 {
             return Err(Failed::new(
                 "option \"mtime-nsecs\" requires \"mtime\" to be provided as well",
@@ -173,7 +179,7 @@ impl Plan {
             inline_limit: inline.then(|| usize::try_from(inline_limit).unwrap_or(0)),
             hash,
             metadata: with_metadata,
-            ..import_options(call)?
+            ..import_options(call, &settings)?
         };
         Ok(Plan {
             import,
@@ -208,16 +214,16 @@ impl Plan {
 }
 
 /// The options that say how content becomes blocks, without those that need a check before.
-fn import_options(call: &Call) -> Result<ImportOptions, Failed> {
+fn import_options(call: &Call, settings: &ImportSettings) -> Result<ImportOptions, Failed> {
     let options = &call.options;
     let chunker = match options.text("chunker") {
-        None | Some("") => Default::default(),
+        None | Some("") => settings.chunker.unwrap_or_default(),
         Some(text) => text.parse().map_err(|error| Failed::new(format!("{error}")))?,
     };
     let count = |name: &str| options.int(name).and_then(|value| usize::try_from(value).ok());
-    let defaults = DirectoryOptions::default();
+    let defaults = settings.directories;
     let cid_version = match options.int("cid-version") {
-        None => None,
+        None => settings.cid_version,
         Some(version) => Some(
             u8::try_from(version)
                 .map_err(|_| Failed::new(format!("unknown CID version: {version}")))?,
@@ -226,12 +232,19 @@ fn import_options(call: &Call) -> Result<ImportOptions, Failed> {
     let fanout = options.int("max-hamt-fanout").unwrap_or(i64::from(defaults.max_fanout));
     Ok(ImportOptions {
         chunker,
-        layout: if options.flag("trickle") { Layout::Trickle } else { Layout::Balanced },
+        layout: match options.bool("trickle") {
+            Some(true) => Layout::Trickle,
+            Some(false) => Layout::Balanced,
+            None => settings.layout.unwrap_or_default(),
+        },
         cid_version,
-        raw_leaves: options.bool("raw-leaves"),
-        max_file_links: count("max-file-links").filter(|links| *links > 0).unwrap_or(174),
+        raw_leaves: options.bool("raw-leaves").or(settings.raw_leaves),
+        max_file_links: count("max-file-links")
+            .filter(|links| *links > 0)
+            .or(settings.max_file_links)
+            .unwrap_or(174),
         directories: DirectoryOptions {
-            max_links: count("max-directory-links").unwrap_or(0),
+            max_links: count("max-directory-links").unwrap_or(defaults.max_links),
             max_fanout: u32::try_from(fanout).unwrap_or(0),
             ..defaults
         },
@@ -310,7 +323,10 @@ impl Adding<'_> {
             return Err(Failed::new("expected a file argument"));
         }
         self.settle()?;
-        self.emit_held()
+        match self.held.take() {
+            Some(last) => self.call.emit_last(&last),
+            None => Ok(()),
+        }
     }
 
     /// Everything in one directory.
@@ -477,12 +493,12 @@ impl Adding<'_> {
         let roots = std::mem::take(&mut self.roots);
         if self.plan.pin {
             let name = &self.plan.pin_name;
-            let pins: Vec<_> = roots
+            let mut pins: Vec<_> = roots
                 .iter()
                 .map(|(cid, _)| NewPin { name: name.clone(), ..NewPin::new(*cid) })
                 .collect();
             let cids: Vec<Cid> = roots.iter().map(|(cid, _)| *cid).collect();
-            let claim = self.call.claim(&cids)?;
+            let claim = self.call.claim(&mut pins)?;
             self.call.daemon.pins()?.add_all(&pins)?;
             self.call.pinned(&cids, claim)?;
         } else if !self.plan.only_hash {

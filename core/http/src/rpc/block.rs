@@ -6,12 +6,13 @@ use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
 use coldfront::gc::{Removal, remove};
 use coldfront::pin::{PinIndex, PinStatus};
-use coldfront::{Block, BlockStore, Cid};
+use coldfront::{Block, BlockStore, Cid, ContentPath, ReadError};
 use serde::Serialize;
 
 use super::call::Call;
 use super::cid_text::CidText;
 use super::error::Failed;
+use super::import_settings::ImportSettings;
 use super::multihash::multihash;
 use super::table::{Arg, Class, Command, Effect, Opt};
 
@@ -40,7 +41,10 @@ pub(super) const COMMANDS: &[Command] = &[
         args: &[Arg::files("data", "The bytes, a part each")],
         options: &[
             Opt::text(&["cid-codec"], "The multicodec of the CIDs").or("raw"),
-            Opt::text(&["mhtype"], "The hash function").or("sha2-256"),
+            Opt::text(
+                &["mhtype"],
+                "The hash function; sha2-256 unless Import.HashFunction says otherwise",
+            ),
             Opt::int(&["mhlen"], "The length of the digest in bytes; -1 for the usual one")
                 .or("-1"),
             Opt::flag(&["pin"], "Pin the blocks recursively").or("false"),
@@ -65,6 +69,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// A block of so many bytes is sent from where it lies, as files are; a shorter one is read here.
+const LONG: u64 = 32 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct BlockStat {
@@ -74,9 +81,20 @@ struct BlockStat {
 
 fn get(call: &mut Call) -> Result<(), Failed> {
     let cid = call.resolve_cid(call.arg(0))?;
-    let block = call.repo().block(&cid)?.ok_or_else(|| Failed::not_found(&cid))?;
+    let missing = || Failed::not_found(&cid);
+    let size = call.repo().size(&cid)?.unwrap_or(0);
+    if size < LONG {
+        let block = call.repo().block(&cid)?.ok_or_else(missing)?;
+        call.begin_bytes("application/vnd.ipld.raw", None)?;
+        return call.bytes(block.into_data());
+    }
+    let found = call.repo().resolve_block(&ContentPath::new(cid)).map_err(|error| match error {
+        ReadError::Missing(_) => missing(),
+        error => error.into(),
+    })?;
+    let reader = call.repo().read(&found.node, ..);
     call.begin_bytes("application/vnd.ipld.raw", None)?;
-    call.bytes(block.into_data())
+    call.files_to_client(vec![reader])
 }
 
 fn stat(call: &mut Call) -> Result<(), Failed> {
@@ -102,7 +120,10 @@ fn rm(call: &mut Call) -> Result<(), Failed> {
     for path in call.args.clone() {
         let cid = call.resolve_cid(&path)?;
         let error = match remove(pins, &cid)? {
-            Removal::Removed => String::new(),
+            Removal::Removed => {
+                call.repo().forget_nodes();
+                String::new()
+            }
             Removal::Kept => why_kept(pins, &cid, &cids)?,
             Removal::NotHeld if call.repo().size(&cid)?.is_some() => {
                 "block is in the read-only archive".into()
@@ -139,17 +160,23 @@ struct Prefix {
     len: Option<usize>,
 }
 
+/// The multicodec of the hash function that CIDs of version 0 have.
+const SHA2_256: u64 = 0x12;
+
 fn prefix(call: &Call) -> Result<Prefix, Failed> {
     let text = |name| call.options.text(name).unwrap_or_default();
     let name = text("mhtype").to_lowercase();
-    let function = coldfront::multihash::code_of(&name)
-        .ok_or_else(|| Failed::new(format!("unrecognized multihash function: {name}")))?;
+    let function = match name.as_str() {
+        "" => ImportSettings::of(call.daemon.settings())?.hash.unwrap_or_default().code(),
+        name => coldfront::multihash::code_of(name)
+            .ok_or_else(|| Failed::new(format!("unrecognized multihash function: {name}")))?,
+    };
     let len = call.options.int("mhlen").and_then(|len| usize::try_from(len).ok());
     let mut prefix = Prefix { v0: false, codec: RAW, function, len };
     if let Some(format) = call.options.text("format") {
         (prefix.v0, prefix.codec) = match format {
             "" | "v0" => {
-                if name != "sha2-256" || len.is_some_and(|len| len != 32) {
+                if function != SHA2_256 || len.is_some_and(|len| len != 32) {
                     return Err(Failed::new("only sha2-255-32 is allowed with CIDv0"));
                 }
                 (true, DAG_PB)
@@ -201,8 +228,9 @@ fn put(call: &mut Call) -> Result<(), Failed> {
             store.put(&[Block::verified(cid, data)?])?;
         }
         if pin {
-            let claim = call.claim(&[cid])?;
-            daemon.pins()?.add(&coldfront::pin::NewPin::new(cid))?;
+            let mut pin = coldfront::pin::NewPin::new(cid);
+            let claim = call.claim(std::slice::from_mut(&mut pin))?;
+            daemon.pins()?.add(&pin)?;
             call.pinned(&[cid], claim)?;
         } else {
             call.changed(&cid);

@@ -14,7 +14,7 @@ use super::changes::tellable;
 /// Calls that are remembered, those under way included. With more under way, the oldest are forgotten.
 const MAX_CALLS: usize = 256;
 
-/// How long a call is remembered after its end.
+/// How long a call is remembered after its end, unless somebody asked for another time.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Bytes of an argument or option that are remembered.
@@ -31,10 +31,18 @@ pub(crate) struct CallRecord {
     pub(crate) ended: Option<SystemTime>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     next: u64,
     calls: VecDeque<CallRecord>,
+    /// How long a call is remembered after its end.
+    remembered: Duration,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { next: 0, calls: VecDeque::new(), remembered: REMEMBERED }
+    }
 }
 
 /// The calls of a server.
@@ -103,10 +111,16 @@ impl Calls {
     /// Those that are remembered, in the order in which they began.
     pub(crate) fn all(&self) -> Vec<CallRecord> {
         self.with(|table| {
-            let old = |ended: SystemTime| ended.elapsed().is_ok_and(|since| since > REMEMBERED);
+            let remembered = table.remembered;
+            let old = |ended: SystemTime| ended.elapsed().is_ok_and(|since| since > remembered);
             table.calls.retain(|call| !call.ended.is_some_and(old));
             table.calls.iter().cloned().collect()
         })
+    }
+
+    /// How long those that ended are remembered from now on; never more of them than before.
+    pub(crate) fn remember_for(&self, time: Duration) {
+        self.with(|table| table.remembered = time);
     }
 
     /// Forgets those that ended.

@@ -9,7 +9,7 @@ use super::args::Options;
 use super::error::Failed;
 
 /// Names of multibases and their letters, as in the multibase table.
-const BASES: [(&str, char); 23] = [
+pub(super) const BASES: [(&str, char); 23] = [
     ("base2", '0'),
     ("base8", '7'),
     ("base10", '9'),

@@ -39,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         class: Class::Upload,
         ..Command::new("config/replace", "Replace the configuration; secrets stay", replace)
     },
+    super::profile::COMMAND,
 ];
 
 #[derive(Serialize)]

@@ -4,12 +4,12 @@
 //! wish to end. Must not know HTTP.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cid::multibase::{Base, encode};
 use coldfront::ipns::Names;
 use coldfront::keys::Key;
-use coldfront::mfs::{HotRoot, Mfs, MfsOptions};
+use coldfront::mfs::{HotRoot, Mfs};
 use coldfront::pin::PinIndex;
 use coldfront::store::hot::HotStore;
 use coldfront::{ContentPath, Repo, parse_cid};
@@ -17,7 +17,12 @@ use tokio::sync::watch;
 
 use super::calls::Calls;
 use super::error::Failed;
+use super::import_settings::ImportSettings;
 use super::settings::Settings;
+
+/// The records of the hot store that hold estimated sizes of archives: by the archive's name, bytes and seconds since 1970, 8
+/// bytes each, the highest first.
+const MEASURED: &str = "archives-measured";
 
 /// What a server without a hot store says to whoever wants to write.
 const READ_ONLY: &str =
@@ -58,12 +63,34 @@ impl Identity {
 pub struct Storage {
     /// What `repo/stat` shows as the path of the repository.
     pub path: String,
-    /// Bytes of the archives, as far as they are known.
-    pub archive_bytes: Option<u64>,
+    /// What is known of each archive, in their order: a name of its own, and its size if Kubo noted that.
+    pub archives: Vec<(String, Option<Measured>)>,
     /// The bound that is told; none is what the disk has room for.
     pub max: Option<u64>,
     /// Asks for the bytes that are free where the hot store lies.
     pub free: Option<FreeSpace>,
+}
+
+/// The size of an archive, and the date that it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Bytes of its blocks.
+    pub bytes: u64,
+    /// When that was so.
+    pub at: SystemTime,
+}
+
+impl Measured {
+    fn to_bytes(self) -> Vec<u8> {
+        let at = self.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        [self.bytes.to_be_bytes(), at.to_be_bytes()].concat()
+    }
+
+    fn parse(record: &[u8]) -> Option<Measured> {
+        let (bytes, at) = record.split_first_chunk::<8>()?;
+        let at = Duration::from_secs(u64::from_be_bytes(at.try_into().ok()?));
+        Some(Measured { bytes: u64::from_be_bytes(*bytes), at: UNIX_EPOCH.checked_add(at)? })
+    }
 }
 
 /// Asks for free bytes.
@@ -99,6 +126,8 @@ pub struct Daemon {
     files: Mutex<Option<Mfs>>,
     /// Keys, and what is published under them.
     names: Option<Names>,
+    /// Sizes of archives that somebody asked to be estimated.
+    measured: Mutex<Vec<Option<Measured>>>,
 }
 
 impl Daemon {
@@ -120,6 +149,7 @@ impl Daemon {
             ending,
             files: Mutex::new(None),
             names: None,
+            measured: Mutex::default(),
         }
     }
 
@@ -138,8 +168,15 @@ impl Daemon {
         self
     }
 
-    /// The same node with what is known of its disks.
+    /// The same node with what is known of its disks. Sizes of archives that were estimated before are read: one look-up
+    /// each.
     pub fn stored_in(mut self, storage: Storage) -> Daemon {
+        let records = self.repo.hot().map(|hot| hot.records(MEASURED));
+        let measured = storage.archives.iter().map(|(name, _)| {
+            let record = records.as_ref()?.get(name.as_bytes()).ok()??;
+            Measured::parse(&record)
+        });
+        self.measured = Mutex::new(measured.collect());
         self.storage = storage;
         self
     }
@@ -148,6 +185,39 @@ impl Daemon {
     pub fn configured_by(mut self, settings: Settings) -> Daemon {
         self.settings = settings;
         self
+    }
+
+    /// What is known of the archives together, with the oldest of their dates; `None` where nothing is, or there are none.
+    pub(crate) fn archives(&self) -> Option<Measured> {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = (0..self.storage.archives.len().max(measured.len()))
+            .map(|at| (self.storage.archives.get(at), measured.get(at)));
+        let known = both.filter_map(|(noted, measured)| {
+            let noted = noted.and_then(|(_, noted)| *noted);
+            // The newer of the two.
+            measured.copied().flatten().into_iter().chain(noted).max_by_key(|known| known.at)
+        });
+        known.reduce(|sum, one| Measured {
+            bytes: sum.bytes.saturating_add(one.bytes),
+            at: sum.at.min(one.at),
+        })
+    }
+
+    /// The size of an archive, by its place among them, as it was found just now.
+    pub(crate) fn measured(&self, archive: usize, found: Measured) -> Result<(), Failed> {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if measured.len() <= archive {
+            measured.resize(archive + 1, None);
+        }
+        if let Some(place) = measured.get_mut(archive) {
+            *place = Some(found);
+        }
+        if let (Some(hot), Some((name, _))) = (self.repo.hot(), self.storage.archives.get(archive))
+        {
+            let record = (name.clone().into_bytes(), Some(found.to_bytes()));
+            hot.records(MEASURED).put(&[record])?;
+        }
+        Ok(())
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -194,14 +264,16 @@ impl Daemon {
         self.names.as_ref().ok_or_else(|| Failed::new(READ_ONLY))
     }
 
-    /// The file system whose root the hot store keeps. Opened by the first who asks.
+    /// The file system whose root the hot store keeps. Opened by the first who asks, with `Import.*` as it is then; Kubo
+    /// reads that at its start as well.
     pub(crate) fn files(&self) -> Result<Mfs, Failed> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(files) = &*files {
             return Ok(files.clone());
         }
         let roots = HotRoot::of(&self.repo).ok_or_else(|| Failed::new(READ_ONLY))?;
-        let opened = Mfs::open(self.repo.clone(), Arc::new(roots), MfsOptions::default())?;
+        let options = ImportSettings::of(&self.settings)?.for_files()?;
+        let opened = Mfs::open(self.repo.clone(), Arc::new(roots), options)?;
         Ok(files.insert(opened).clone())
     }
 

@@ -14,6 +14,7 @@ use super::block::{ALLOW_BIG, SOFT_LIMIT, TOO_BIG, codec, read_block};
 use super::call::Call;
 use super::dag_path;
 use super::error::Failed;
+use super::import_settings::ImportSettings;
 use super::ipld;
 use super::multihash::multihash;
 use super::table::{Arg, Class, Command, Effect, Late, Opt};
@@ -110,9 +111,13 @@ fn put(call: &mut Call) -> Result<(), Failed> {
     let store = daemon.hot()?.leased();
     let text = |name: &str| call.options.text(name).unwrap_or_default();
     let (from, to) = (codec(text("input-codec"))?, codec(text("store-codec"))?);
-    let hash = call.options.text("hash").filter(|name| !name.is_empty()).unwrap_or("sha2-256");
-    let function = coldfront::multihash::code_of(hash)
-        .ok_or_else(|| Failed::new(format!("unknown multicodec: {hash:?}")))?;
+    let settings = ImportSettings::of(call.daemon.settings())?;
+    let hash = call.options.text("hash").filter(|name| !name.is_empty());
+    let function = match hash {
+        None => settings.hash.unwrap_or_default().code(),
+        Some(hash) => coldfront::multihash::code_of(hash)
+            .ok_or_else(|| Failed::new(format!("unknown multicodec: {hash:?}")))?,
+    };
     let (pin, big) = (call.options.flag("pin"), call.options.flag("allow-big-block"));
     let mut parts = call.files()?;
     let mut pins = Vec::new();
@@ -136,14 +141,14 @@ fn put(call: &mut Call) -> Result<(), Failed> {
     }
     let cids: Vec<Cid> = pins.iter().map(|pin: &NewPin| pin.cid).collect();
     if pin {
-        let claim = call.claim(&cids)?;
+        let claim = call.claim(&mut pins)?;
         daemon.pins()?.add_all(&pins)?;
         call.pinned(&cids, claim)?;
     } else {
         store.sync()?;
         cids.iter().for_each(|cid| call.changed(cid));
     }
-    held.map_or(Ok(()), |last| call.emit(&last))
+    held.map_or(Ok(()), |last| call.emit_last(&last))
 }
 
 fn get(call: &mut Call) -> Result<(), Failed> {
@@ -263,8 +268,9 @@ fn import(call: &mut Call) -> Result<(), Failed> {
     }
     if pin {
         for root in roots {
-            let claim = call.claim(&[root])?;
-            let pinned = daemon.pins()?.add(&NewPin::new(root));
+            let mut pin = NewPin::new(root);
+            let claim = call.claim(std::slice::from_mut(&mut pin))?;
+            let pinned = daemon.pins()?.add(&pin);
             if pinned.is_ok() {
                 call.pinned(&[root], claim)?;
             }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::args::duration;
 use super::call::Call;
 use super::error::Failed;
-use super::table::{Command, Effect, Opt};
+use super::table::{Arg, Command, Effect, Opt};
 use super::time::rfc3339_of;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -19,6 +20,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         effect: Effect::Controls,
         ..Command::new("diag/cmds/clear", "Forget calls that ended", clear)
+    },
+    Command {
+        args: &[Arg::text("time", "How long, such as 1h")],
+        effect: Effect::Controls,
+        ..Command::new("diag/cmds/set-time", "How long calls that ended are remembered", set_time)
     },
     Command { output: "a map", ..Command::new("diag/sys", "What the server runs on", sys) },
     Command {
@@ -65,9 +71,17 @@ fn clear(call: &mut Call) -> Result<(), Failed> {
     Ok(())
 }
 
+fn set_time(call: &mut Call) -> Result<(), Failed> {
+    let text = call.arg(0);
+    let time =
+        duration(text).ok_or_else(|| Failed::new(format!("time: invalid duration {text:?}")))?;
+    call.daemon.calls().remember_for(time);
+    Ok(())
+}
+
 fn sys(call: &mut Call) -> Result<(), Failed> {
     let daemon = call.daemon.clone();
-    let size = daemon.storage().archive_bytes.unwrap_or(0);
+    let size = daemon.archives().map_or(0, |known| known.bytes);
     let sys = json!({
         "diskinfo": {"free_space": daemon.storage().max_for(size).saturating_sub(size)},
         "environment": {},

@@ -1,8 +1,14 @@
 //! The parsers of the RPC API, one door each, for fuzz targets: bytes in, nothing out, no panic.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
+use coldfront::{BlockSource, Repo, RepoOptions};
+
+use super::call::{Call, Caller, Emitter};
+use super::daemon::{Daemon, Identity};
 use super::multipart::Parts;
+use super::response::{Cancel, EVENTS, Event};
 use super::trailers::Framing;
 use super::{args, table};
 
@@ -20,6 +26,40 @@ pub fn query(bytes: &[u8]) {
     }
     let _ = args::duration(&text);
     let _ = table::find(&text);
+}
+
+/// Any bytes as the arguments and options of any command, which runs over a node that holds nothing: it answers or says
+/// why not.
+pub fn command(bytes: &[u8]) {
+    let Some((which, rest)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(rest);
+    let count = table::commands().count().max(1);
+    let Some(command) = table::commands().nth(usize::from(*which) % count) else { return };
+    let Ok(parsed) = args::parse(command, None, &text) else { return };
+    if super::check(command, &parsed, false).is_err() {
+        return;
+    }
+    let nothing: [(String, Arc<dyn BlockSource>); 0] = [];
+    let repo = Repo::from_sources(nothing, &RepoOptions::default());
+    let (sender, mut events) = tokio::sync::mpsc::channel(EVENTS);
+    let reader = std::thread::spawn(move || {
+        let mut ended = false;
+        while let Some(event) = events.blocking_recv() {
+            ended |= matches!(event, Event::End(_));
+        }
+        ended
+    });
+    super::run(Call {
+        command,
+        daemon: Arc::new(Daemon::new(repo, Identity::default())),
+        args: parsed.args,
+        options: parsed.options,
+        body: None,
+        caller: Caller::default(),
+        changed: Default::default(),
+        out: Emitter::new(sender, Cancel::default(), None),
+    });
+    assert!(reader.join().is_ok_and(|ended| ended), "{} never ended", command.name);
 }
 
 /// Gives its bytes some at a time.
@@ -90,6 +130,15 @@ mod tests {
             query(&bytes);
             multipart(&bytes);
             framing(&bytes);
+            command(&bytes);
+        }
+
+        #[test]
+        fn every_command_takes_what_looks_like_arguments(
+            which in 0u8..,
+            args in "(arg=[^&]{0,12}|arg=/ip(f|n)s/(Qm|bafy|k51)[a-z]{0,4}/x|arg=%[0-9a-f]{2}|f=%25[a-zA-Z%]|[a-z-]{1,12}=(-?[0-9]{1,4}|true|x)|&){0,12}",
+        ) {
+            command(&[&[which], args.as_bytes()].concat());
         }
 
         #[test]

@@ -143,7 +143,8 @@ impl Listing<'_> {
 fn links_of(block: &Block) -> Result<Vec<Entry>, Failed> {
     let mut entries = Vec::new();
     if block.cid().codec() != DAG_PB {
-        let no_name = |cid| Entry { name: bytes::Bytes::new(), cid, tsize: None };
+        // Only links of dag-pb say a size; of others none is told, as by Kubo.
+        let no_name = |cid| Entry { name: bytes::Bytes::new(), cid, tsize: Some(0) };
         for_each_link(block, &mut |cid| entries.push(no_name(cid)))?;
         return Ok(entries);
     }

@@ -15,11 +15,14 @@ pub mod access;
 mod add;
 mod args;
 mod block;
+mod bootstrap;
 mod call;
 mod calls;
 mod cat;
 mod changes;
+mod cid;
 mod cid_text;
+mod codes;
 mod commands;
 mod config;
 mod daemon;
@@ -33,15 +36,18 @@ mod files;
 pub mod fuzzing;
 mod get;
 mod id;
+mod import_settings;
 mod ipld;
 mod json;
 mod key;
 mod ls;
+mod multibase;
 mod multihash;
 mod multipart;
 mod name;
 mod off;
 mod pin;
+mod profile;
 mod refs;
 mod repo;
 mod resolve;
@@ -68,7 +74,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use daemon::{Daemon, FreeSpace, Identity, Storage};
+pub use daemon::{Daemon, FreeSpace, Identity, Measured, Storage};
 pub(crate) use response::Emitted;
 pub use settings::{Save, Settings};
 
@@ -80,7 +86,7 @@ use access::{Access, Admitted};
 use args::Parsed;
 use call::{Call, Caller, Emitter};
 use error::{Failed, FailedKind};
-use response::{Answering, Cancel, CancelOnDrop, EVENTS};
+use response::{Answering, Cancel, CancelOnDrop, EVENTS, Events};
 use table::{Class, Command};
 use upload::{Room, Upload};
 
@@ -122,6 +128,11 @@ impl Rpc {
     /// The node below.
     pub fn daemon(&self) -> &Arc<Daemon> {
         &self.daemon
+    }
+
+    /// The way to disks of answers that send files, and the memory for them.
+    pub(crate) fn ways(&self) -> (&Arc<Bridge>, &Arc<Buffers>) {
+        (&self.stream, &self.buffers)
     }
 
     /// The bounds it was made with.
@@ -202,7 +213,7 @@ impl Rpc {
         let (stream, buffers, ahead) =
             (self.stream.clone(), self.buffers.clone(), self.limits.read_ahead);
         Ok(Answering {
-            events,
+            events: Events::new(events),
             late: command.late,
             pace: caller.pace(),
             drained,

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use coldfront::ipns::{MAX_RECORD_LEN, PublishOptions, Record};
+use coldfront::ipns::{MAX_RECORD_LEN, NameError, PublishOptions, Record, RecordError};
 use coldfront::keys::KeyId;
 use serde::Serialize;
 
@@ -16,6 +16,8 @@ use super::table::{Arg, Class, Command, Effect, Kind, Opt};
 use super::time::rfc3339_of;
 
 const OFFLINE: &str = "can't publish while offline: pass `--allow-offline` to override or `--allow-delegated` if Ipns.DelegatedPublishers are set up";
+
+const PUT_OFFLINE: &str = "can't put while offline: pass `--allow-offline` to store locally or `--allow-delegated` if Ipns.DelegatedPublishers are set up";
 
 const NO_DELEGATES: &str = "no delegated publishers configured: add Ipns.DelegatedPublishers or use --allow-offline for local-only publishing";
 
@@ -58,6 +60,22 @@ pub(super) const COMMANDS: &[Command] = &[
         ..Command::new("name/get", "The record of a name that was published here", get)
     },
     Command {
+        args: &[
+            Arg::text("name", "The name"),
+            Arg { variadic: false, ..Arg::files("record", "The record, signed") },
+        ],
+        options: &[
+            Opt::flag(&["force", "f"], "Also one that has ended, or has a lower sequence number"),
+            Opt::flag(&["allow-offline"], "Keep the record here, and send it nowhere"),
+            Opt::flag(&["allow-delegated"], "Refused: nobody is configured to publish for us"),
+            Opt::flag(&["quiet", "q"], "Used by clients"),
+        ],
+        output: r#"{"Name","Value"}"#,
+        effect: Effect::Writes,
+        class: Class::Upload,
+        ..Command::new("name/put", "Keep a record that was signed elsewhere", put)
+    },
+    Command {
         args: &[Arg { variadic: false, ..Arg::files("record", "The record") }],
         options: &[
             Opt::text(&["verify"], "A name: whether the record is one of it"),
@@ -69,13 +87,14 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Published {
+    name: String,
+    value: String,
+}
+
 fn publish(call: &mut Call) -> Result<(), Failed> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Published {
-        name: String,
-        value: String,
-    }
     let offline = call.options.flag("allow-offline");
     let delegated = call.options.flag("allow-delegated");
     if offline && delegated {
@@ -150,6 +169,36 @@ fn get(call: &mut Call) -> Result<(), Failed> {
     let record = record.ok_or_else(|| Failed::new("routing: not found"))?;
     call.begin_bytes("application/vnd.ipfs.ipns-record", None)?;
     call.bytes(record.bytes().to_vec().into())
+}
+
+fn put(call: &mut Call) -> Result<(), Failed> {
+    let (offline, delegated) =
+        (call.options.flag("allow-offline"), call.options.flag("allow-delegated"));
+    if offline && delegated {
+        return Err(Failed::new("cannot use both --allow-offline and --allow-delegated flags"));
+    }
+    if delegated {
+        return Err(Failed::new(NO_DELEGATES));
+    }
+    let name = call.arg(0).trim_start_matches("/ipns/").to_owned();
+    let id = KeyId::parse(&name)
+        .ok_or_else(|| Failed::new(format!("invalid IPNS name: {name:?} is not made of a key")))?;
+    let bytes = only_file(call, MAX_RECORD_LEN as u64)?;
+    if bytes.is_empty() {
+        return Err(Failed::new("record is empty"));
+    }
+    let invalid = |error: RecordError| Failed::new(format!("invalid IPNS record: {error}"));
+    Record::parse(&bytes).map_err(invalid)?;
+    if !offline {
+        return Err(Failed::new(PUT_OFFLINE));
+    }
+    let kept = call.daemon.names()?.put(&id, &bytes, call.options.flag("force"));
+    let record = kept.map_err(|error| match error {
+        NameError::Record(error) => Failed::new(format!("record validation failed: {error}")),
+        error => error.into(),
+    })?;
+    let value = record.path().unwrap_or_default();
+    call.once(&Published { name: id.to_string(), value })
 }
 
 #[derive(Serialize)]

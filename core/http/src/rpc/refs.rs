@@ -42,6 +42,11 @@ pub(super) const COMMANDS: &[Command] = &[
             local,
         )
     },
+    Command {
+        output: r#"{"Ref","Err"}, one a line"#,
+        class: Class::Stream,
+        ..Command::new("repo/ls", "The same as refs/local", local)
+    },
 ];
 
 #[derive(Serialize)]

@@ -1,10 +1,12 @@
 //! `repo/…` and `stats/repo`: the repository as a whole. Twin of kubo `core/commands/repo.go`.
 //!
-//! Nothing here lists an archive. The size is known without looking.
+//! Nothing here lists an archive unless that is asked for. The size is known without looking.
+
+mod archives;
+mod verify;
 
 use std::ops::ControlFlow;
 
-use coldfront::Block;
 use coldfront::gc::{CollectOptions, collect};
 use coldfront::store::hot::DEFAULT_GARBAGE_RATIO;
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::call::Call;
 use super::dag::LinkValue;
 use super::error::Failed;
 use super::table::{Class, Command, Effect, Opt};
+use super::time::rfc3339_of;
 use super::version::REPO_VERSION;
 
 /// Bytes of blocks that a collection must have removed before space is given back to the disk at once: that rewrites files.
@@ -23,7 +26,7 @@ const STAT_OPTIONS: &[Opt] = &[
     Opt::flag(&["human", "H"], "Used by clients"),
 ];
 
-const STAT_OUTPUT: &str = r#"{"RepoSize","StorageMax","NumObjects","RepoPath","Version"}"#;
+const STAT_OUTPUT: &str = r#"{"RepoSize","StorageMax","NumObjects","RepoPath","Version"}, and where there are archives {"ArchiveSize","ArchiveSizeOf"}: their share, and the date it is of"#;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -47,16 +50,8 @@ pub(super) const COMMANDS: &[Command] = &[
         class: Class::Stream,
         ..Command::new("repo/gc", "Remove the blocks of the hot store that nothing keeps", gc)
     },
-    Command {
-        options: &[
-            Opt::flag(&["drop"], "Refused: what is kept is never dropped"),
-            Opt::flag(&["heal"], "Refused: there is nowhere to fetch from"),
-            Opt::text(&["heal-timeout"], "Used with heal"),
-        ],
-        output: r#"{"Msg","Progress"}, one a line"#,
-        class: Class::Stream,
-        ..Command::new("repo/verify", "Read and hash every block of the hot store", verify)
-    },
+    archives::COMMAND,
+    verify::COMMAND,
     Command {
         options: &[Opt::flag(&["quiet", "q"], "Used by clients")],
         output: r#"{"Version"}"#,
@@ -72,12 +67,17 @@ struct Stat {
     num_objects: u64,
     repo_path: String,
     version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_size_of: Option<String>,
 }
 
 fn stat(call: &mut Call) -> Result<(), Failed> {
     let size_only = call.options.flag("size-only");
     let daemon = call.daemon.clone();
-    let (mut size, mut blocks) = (daemon.storage().archive_bytes.unwrap_or(0), 0);
+    let archives = daemon.archives();
+    let (mut size, mut blocks) = (archives.map_or(0, |known| known.bytes), 0);
     if let Ok(hot) = daemon.hot() {
         let space = hot.space()?;
         let (held, bytes) = hot.held();
@@ -92,6 +92,8 @@ fn stat(call: &mut Call) -> Result<(), Failed> {
         num_objects: if whole { blocks } else { 0 },
         repo_path: if whole { daemon.storage().path.clone() } else { String::new() },
         version: if whole { format!("fs-repo@{REPO_VERSION}") } else { String::new() },
+        archive_size: archives.map(|known| known.bytes),
+        archive_size_of: archives.map(|known| rfc3339_of(known.at)),
     })
 }
 
@@ -127,6 +129,7 @@ fn gc(call: &mut Call) -> Result<(), Failed> {
             }
         }
     });
+    daemon.repo().forget_nodes();
     if let Some(failed) = failed {
         return Err(failed);
     }
@@ -142,47 +145,6 @@ fn gc(call: &mut Call) -> Result<(), Failed> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Progress {
-    msg: String,
-    progress: u64,
-}
-
-fn verify(call: &mut Call) -> Result<(), Failed> {
-    if call.options.flag("drop") || call.options.flag("heal") {
-        return Err(Failed::client(
-            "blocks are not dropped or fetched by verify here: put a good copy with block/put, which replaces nothing that is sound",
-        ));
-    }
-    let daemon = call.daemon.clone();
-    let hot = daemon.hot()?;
-    let (mut seen, mut corrupt) = (0, 0u64);
-    for held in hot.blocks() {
-        let held = held?;
-        seen += 1;
-        let good = coldfront::BlockSource::get(hot, &held.cid).and_then(|block| match block {
-            Some(block) => Block::verified(held.cid, block.into_data()).map(drop),
-            // Removed since.
-            None => Ok(()),
-        });
-        let msg = match good {
-            Ok(()) => String::new(),
-            Err(error) => {
-                corrupt += 1;
-                format!("block {} was corrupt ({})", held.cid, Failed::from(error).message)
-            }
-        };
-        let progress = if msg.is_empty() { seen } else { 0 };
-        call.emit(&Progress { msg, progress })?;
-    }
-    if corrupt > 0 {
-        return Err(Failed::new(format!("verify complete, {corrupt} blocks corrupt")));
-    }
-    let msg = "verify complete, all blocks validated.".to_owned();
-    call.emit(&Progress { msg, progress: 0 })
 }
 
 #[derive(Serialize)]

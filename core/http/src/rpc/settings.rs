@@ -103,6 +103,20 @@ impl Settings {
         self.store(&mut value, changed)
     }
 
+    /// Changes several values together, or none: what `act` leaves is kept unless it fails. Secrets are in what it sees.
+    pub(crate) fn change<T>(
+        &self,
+        act: impl FnOnce(&mut Value) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let mut value = self.lock();
+        let mut changed = value.clone();
+        let done = act(&mut changed)?;
+        if changed != *value {
+            self.store(&mut value, changed)?;
+        }
+        Ok(done)
+    }
+
     /// Replaces all of it but what is secret.
     pub(crate) fn replace(&self, mut new: Value) -> Result<(), Failed> {
         let mut value = self.lock();

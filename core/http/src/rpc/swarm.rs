@@ -56,14 +56,16 @@ pub(super) const COMMANDS: &[Command] = &[
         ..Command::new("swarm/peering/ls", "Peers to stay connected with: none", peering)
     },
     Command {
-        args: &[Arg::text("address", "A peer").many()],
+        args: &[Arg::text("address", "A peer").many().stdin()],
+        output: "an error",
         effect: Effect::Controls,
-        ..Command::new("swarm/peering/add", "Fails: nothing is dialled", offline)
+        ..Command::new("swarm/peering/add", "Fails: nothing is dialled", add_peering)
     },
     Command {
-        args: &[Arg::text("ID", "A peer").many()],
+        args: &[Arg::text("ID", "A peer").many().stdin()],
+        output: "an error",
         effect: Effect::Controls,
-        ..Command::new("swarm/peering/rm", "Fails: nothing is dialled", offline)
+        ..Command::new("swarm/peering/rm", "Fails: nothing is dialled", super::off::online)
     },
 ];
 
@@ -87,8 +89,20 @@ fn peering(call: &mut Call) -> Result<(), Failed> {
     call.once(&Peers { peers: Some(Vec::new()) })
 }
 
-fn offline(_: &mut Call) -> Result<(), Failed> {
-    Err(Failed::new(OFFLINE))
+fn add_peering(call: &mut Call) -> Result<(), Failed> {
+    call.args.iter().try_for_each(|address| checked_address(address))?;
+    super::off::online(call)
+}
+
+/// That an address is one as far as its form goes, in the words of Go's `multiaddr`.
+pub(super) fn checked_address(address: &str) -> Result<(), Failed> {
+    let reason = match address {
+        "" => "empty multiaddr",
+        address if !address.starts_with('/') => "must begin with /",
+        "/" => "empty multiaddr",
+        _ => return Ok(()),
+    };
+    Err(Failed::new(format!("failed to parse multiaddr {address:?}: {reason}")))
 }
 
 /// The peer that an address ends with.

@@ -200,7 +200,9 @@ pub(crate) const GLOBAL: &[Opt] = &[
 const GROUPS: &[&[Command]] = &[
     super::add::COMMANDS,
     super::block::COMMANDS,
+    super::bootstrap::COMMANDS,
     super::cat::COMMANDS,
+    super::cid::COMMANDS,
     super::commands::COMMANDS,
     super::config::COMMANDS,
     super::dag::COMMANDS,
@@ -210,6 +212,7 @@ const GROUPS: &[&[Command]] = &[
     super::id::COMMANDS,
     super::key::COMMANDS,
     super::ls::COMMANDS,
+    super::multibase::COMMANDS,
     super::name::COMMANDS,
     super::off::COMMANDS,
     super::pin::COMMANDS,
@@ -227,13 +230,16 @@ pub(crate) fn commands() -> impl Iterator<Item = &'static Command> {
     GROUPS.iter().copied().flatten()
 }
 
+/// What Kubo's program does by itself and serves to nobody, below a command that takes an argument: it is none.
+const OF_CLIENTS: [&str; 1] = ["config/edit"];
+
 /// The command that a path below `/api/v0/` names, and what is left of the path: one segment may follow, which is an
 /// argument.
 pub(crate) fn find(path: &str) -> Option<(&'static Command, Option<&str>)> {
     if let Some(command) = named(path) {
         return Some((command, None));
     }
-    let (above, last) = path.rsplit_once('/')?;
+    let (above, last) = path.rsplit_once('/').filter(|_| !OF_CLIENTS.contains(&path))?;
     Some((named(above)?, Some(last)))
 }
 

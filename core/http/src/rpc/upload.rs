@@ -1,12 +1,12 @@
 //! The body of a request, read where blocking is allowed.
 //!
 //! Owns the way from the socket to a command's thread: a bounded queue, so that a slow command slows its client, and a clock
-//! for a client that sends nothing. What a command leaves unread is read and dropped, within bounds, so that the
+//! for a client that sends nothing, or drips. What a command leaves unread is read and dropped, within bounds, so that the
 //! connection can go on. Must not know what is in a body.
 
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use http_body::Body as _;
@@ -23,6 +23,45 @@ const MAX_DROPPED: u64 = 4 * 1024 * 1024;
 
 /// How long that may take.
 const DROP_TIME: Duration = Duration::from_secs(5);
+
+/// The fewest bytes a second that a client must send while it is waited for, over the longest time that it may send nothing: a
+/// body that drips holds a place that others wait for.
+const SLOWEST: u64 = 128;
+
+/// How fast a client sends, in the time in which we wait for it.
+struct Drip {
+    stall: Duration,
+    waited: Duration,
+    came: u64,
+}
+
+impl Drip {
+    fn new(stall: Duration) -> Drip {
+        Drip { stall, waited: Duration::ZERO, came: 0 }
+    }
+
+    /// So many bytes came after so long a wait; an error when that is too few for too long.
+    fn came(&mut self, bytes: usize, waited: Duration) -> io::Result<()> {
+        self.waited += waited;
+        self.came += bytes as u64;
+        if self.waited < self.stall {
+            return Ok(());
+        }
+        let least = (SLOWEST as f64 * self.waited.as_secs_f64()) as u64;
+        if self.came < least {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!(
+                    "the client sent {} bytes in {:.0} seconds, and {SLOWEST} a second are the fewest",
+                    self.came,
+                    self.waited.as_secs_f64()
+                ),
+            ));
+        }
+        *self = Drip::new(self.stall);
+        Ok(())
+    }
+}
 
 /// The body of a request; blocks until there is more of it.
 #[derive(Debug)]
@@ -112,14 +151,15 @@ async fn pump(
     taken: Arc<Taken>,
     mut pace: Option<Pace>,
 ) {
-    let mut passed = 0u64;
+    let (mut passed, mut drip) = (0u64, Drip::new(stall));
     loop {
+        let asked = Instant::now();
         let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
         let piece = tokio::select! {
             next = tokio::time::timeout(stall, next) => match next {
                 Ok(None) => return,
                 Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => Ok(data),
+                    Ok(data) => drip.came(data.len(), asked.elapsed()).map(|()| data),
                     Err(_) => continue,
                 },
                 Ok(Some(Err(_))) => Err(io::Error::new(
@@ -167,5 +207,26 @@ async fn drop_rest(mut body: Incoming) {
             Some(Ok(frame)) => dropped += frame.data_ref().map_or(0, |data| data.len() as u64),
             _ => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_client_may_pause_and_be_slow_and_not_drip() {
+        let second = Duration::from_secs(1);
+        let mut drip = Drip::new(10 * second);
+        for _ in 0..100 {
+            drip.came(200, second).unwrap();
+        }
+        // One piece after a long pause is as good as many.
+        drip.came(256 * 1024, 9 * second).unwrap();
+        let mut drip = Drip::new(10 * second);
+        let error = (0..20).find_map(|_| drip.came(1, second).err()).unwrap();
+        let sentence = "the client sent 10 bytes in 10 seconds, and 128 a second are the fewest";
+        assert_eq!(error.to_string(), sentence);
     }
 }

@@ -15,16 +15,30 @@ pub(crate) const KUBO_VERSION: &str = "0.42.0";
 /// The version of Kubo's repository that goes with it.
 pub(crate) const REPO_VERSION: &str = "18";
 
-pub(super) const COMMANDS: &[Command] = &[Command {
-    options: &[
-        Opt::flag(&["number", "n"], "Only the version number"),
-        Opt::flag(&["commit"], "The commit with the version"),
-        Opt::flag(&["repo"], "The version of the repository"),
-        Opt::flag(&["all"], "All of it"),
-    ],
-    output: r#"{"Version","Commit","Repo","System","Golang"}"#,
-    ..Command::new("version", "The version of Kubo whose API this is, and of this program", version)
-}];
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        options: &[
+            Opt::flag(&["number", "n"], "Only the version number"),
+            Opt::flag(&["commit"], "The commit with the version"),
+            Opt::flag(&["repo"], "The version of the repository"),
+            Opt::flag(&["all"], "All of it"),
+        ],
+        output: r#"{"Version","Commit","Repo","System","Golang"}"#,
+        ..Command::new(
+            "version",
+            "The version of Kubo whose API this is, and of this program",
+            version,
+        )
+    },
+    Command {
+        output: r#"{"Path","Version","ReplacedBy","Sum"}, one a line"#,
+        ..Command::new(
+            "version/deps",
+            "What the program consists of: itself; the rest is in Cargo.lock",
+            deps,
+        )
+    },
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -44,6 +58,20 @@ fn version(call: &mut Call) -> Result<(), Failed> {
         system: system(),
         golang: "",
     })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Dependency {
+    path: &'static str,
+    version: &'static str,
+    replaced_by: &'static str,
+    sum: &'static str,
+}
+
+fn deps(call: &mut Call) -> Result<(), Failed> {
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    call.emit(&Dependency { path: "coldfront", version, replaced_by: "", sum: "" })
 }
 
 /// Processor and system, in Go's names.

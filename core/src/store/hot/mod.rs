@@ -17,6 +17,7 @@ mod bulk;
 mod claims;
 mod commits;
 mod counts;
+mod damaged;
 mod database;
 mod edges;
 mod error;

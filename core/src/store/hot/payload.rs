@@ -80,6 +80,17 @@ pub(super) fn affordable(space: &Space, free: u64) -> Option<f64> {
     SHARES.into_iter().find(|share| needs(*share) <= free as f64)
 }
 
+/// Puts bytes where none that were under the id before are looked for: beside the small ones, however many they are.
+pub(super) fn put_again(
+    database: &Database,
+    batch: &mut Batch,
+    id: Id,
+    bytes: &[u8],
+) -> Result<Held, HotError> {
+    database.put(batch, Family::Small, &id.key(), bytes)?;
+    Ok(Held::Small)
+}
+
 /// Puts bytes under an id; says where they will lie.
 pub(super) fn put(
     database: &Database,

@@ -80,6 +80,9 @@ pub(super) mod meta {
     pub(in crate::store::hot) const ROOT: &[u8] = b"root/";
     /// Blocks that nothing keeps any more and whose links are still in `refs`: this, then the id.
     pub(in crate::store::hot) const LOOSE: &[u8] = b"loose/";
+    /// Blocks whose damaged bytes were dropped: this, then the id. A blob file may still hold them under it, so a copy that is
+    /// put again never goes into one.
+    pub(in crate::store::hot) const LOST: &[u8] = b"lost/";
 }
 
 /// Names a block inside the store. Counts up from 1 in the order of insertion; never given twice.

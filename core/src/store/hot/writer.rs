@@ -13,7 +13,7 @@ use super::database::{Batch, Database, Log};
 use super::error::HotError;
 use super::lease::Lease;
 use super::payload;
-use super::schema::{Entry, Family, Held, Id, index_key, meta, u64_at};
+use super::schema::{Entry, Family, Held, Id, index_key, meta, prefixed, u64_at};
 use super::unflushed::Unflushed;
 use crate::block::{Block, Cid, DAG_PB, IDENTITY, MAX_BLOCK_LEN};
 use crate::error::StoreError;
@@ -214,10 +214,18 @@ impl<'a> Edit<'a> {
             Some(entry) => entry.id,
             None => self.give()?,
         };
-        let held = payload::put(self.database(), &mut self.batch, id, block.data())?;
+        let held = match known.is_some() && self.was_lost(id)? {
+            true => payload::put_again(self.database(), &mut self.batch, id, block.data())?,
+            false => payload::put(self.database(), &mut self.batch, id, block.data())?,
+        };
         self.counts.add(Counts::one(size));
         self.write_entry(block.cid(), Entry { id, size, held, pb_leaf: is_pb_leaf(block) })?;
         Ok(())
+    }
+
+    /// Whether bytes under this id were found damaged and dropped.
+    fn was_lost(&self, id: Id) -> Result<bool, HotError> {
+        Ok(self.database().get(Family::Meta, &prefixed(meta::LOST, &id.key()))?.is_some())
     }
 
     /// The id of a block that lies in an archive, given now if it has none.
@@ -235,7 +243,7 @@ impl<'a> Edit<'a> {
         self.write_entry(cid, Entry { id, size, held: Held::Archive, pb_leaf })
     }
 
-    fn write_entry(&mut self, cid: &Cid, entry: Entry) -> Result<Entry, HotError> {
+    pub(super) fn write_entry(&mut self, cid: &Cid, entry: Entry) -> Result<Entry, HotError> {
         let key = index_key(cid);
         let key = key.as_slice();
         let database = self.database();
@@ -253,9 +261,14 @@ impl<'a> Edit<'a> {
         // A log would keep that there is one block less, and lose that there was one more. (Without one, both are lost.)
         self.rests_on_unflushed |= self.writer.unflushed.contains(entry.id);
         let database = self.database();
-        payload::delete(database, &mut self.batch, entry)?;
         database.delete(&mut self.batch, Family::Index, multihash)?;
         database.delete(&mut self.batch, Family::Ids, &entry.id.key())?;
+        self.drop_bytes(entry)
+    }
+
+    /// Takes the bytes of a block out; what names it stays.
+    pub(super) fn drop_bytes(&mut self, entry: &Entry) -> Result<(), HotError> {
+        payload::delete(self.database(), &mut self.batch, entry)?;
         if entry.held != Held::Archive {
             self.counts.add(Counts::less_one(entry.size));
         }
