@@ -157,7 +157,12 @@ pub fn tend(
             false => ControlFlow::Continue(()),
         }
     })?;
-    let after = if stopped { hot.space()? } else { hot.reclaim(DEFAULT_GARBAGE_RATIO)? };
+    let ratio = match due {
+        Due::Daily => DEFAULT_GARBAGE_RATIO,
+        // A limit is a limit, whatever it costs.
+        Due::TooLarge { .. } => 0.0,
+    };
+    let after = if stopped { hot.space()? } else { hot.reclaim(ratio)? };
     Ok(Tended { collected, space: (before, after) })
 }
 

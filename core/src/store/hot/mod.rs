@@ -82,6 +82,10 @@ use crate::store::{BlockSource, BlockStore, Located};
 const STEP_ASIDE: Duration = Duration::from_micros(100);
 const LONGEST_WAY: Duration = Duration::from_millis(20);
 
+/// A reclaim rewrites so many times all files at most. What it writes counts as new, so that shares of what is there then
+/// come by all that was old before this is used up.
+const SHARES_REWRITTEN: f64 = 1.5;
+
 /// A store of blocks on a disk of its own. Cloning shares it; all calls may come from many threads.
 ///
 /// It is closed when the last clone is dropped.
@@ -227,24 +231,26 @@ impl HotStore {
     }
 
     /// Gives space of removed blocks back to the disk, where at least `garbage_ratio` (0 to 1,
-    /// [`DEFAULT_GARBAGE_RATIO`]) of what blob files hold is garbage: rewrites what lives in them. Runs beside reads and
-    /// writes. Costs [`Space::price`], and needs room for what it writes, since files go only when all of it is
-    /// written: where there is too little, it begins with the oldest files, and what these give makes room for the next.
+    /// [`DEFAULT_GARBAGE_RATIO`]) of what blob files hold is garbage, or where less is free on the disk than garbage takes:
+    /// rewrites what lives in them. Runs beside reads and writes. Costs [`Space::price`], and needs room for what it
+    /// writes, since files go only when all of it is written: where there is too little, it begins with the oldest files, and
+    /// what these give makes room for the next.
     pub fn reclaim(&self, garbage_ratio: f64) -> Result<Space, StoreError> {
         let mut space = self.settle()?;
-        while space.is_worth(garbage_ratio) {
+        let mut left = SHARES_REWRITTEN;
+        while left > 0.0 {
             let free = self.inner.room.free()?;
+            if !space.is_worth(garbage_ratio) && free >= space.garbage {
+                break;
+            }
             let Some(share) = payload::affordable(&space, free) else {
                 let path = self.database().path().to_owned();
-                let needed = space.price(garbage_ratio).writes;
+                let needed = space.price(0.0).writes;
                 return Err(HotError::NoRoomToReclaim { path, needed, free }.into());
             };
-            let after = payload::reclaim(self.database(), share)?;
+            space = payload::reclaim(self.database(), share)?;
             self.inner.places.close_removed();
-            if after.garbage >= space.garbage {
-                return Ok(after);
-            }
-            space = after;
+            left -= share;
         }
         Ok(space)
     }

@@ -7,9 +7,10 @@
 use std::sync::{MutexGuard, TryLockError};
 
 use super::HotStore;
-use super::database::Rows;
+use super::database::{Log, Rows};
 use super::error::HotError;
 use super::schema::{Entry, Family, Id, meta, u64_at};
+use super::writer::Edit;
 use crate::block::{Cid, RAW};
 use crate::store::hot::{Held, Spelling};
 
@@ -102,13 +103,26 @@ impl HotStore {
             swept.unreleased.iter().try_for_each(|id| edit.loosen(*id))?;
             edit.commit()?;
         }
-        // Of an upload that was given up: flushed here, and not under the lock.
-        if swept.loose.iter().any(|one| self.writer().is_unflushed(one.entry.id)) {
-            self.flush()?;
-        }
         let mut removed = Vec::with_capacity(swept.loose.len());
-        for some in swept.loose.chunks(REMOVED_AT_A_TIME) {
-            let mut edit = self.edit();
+        // Blocks of an upload that was given up, in memory alone: their removal is not logged either, so that a crash takes
+        // both or neither, and no flush has to find room for them on a full disk.
+        let (unlogged, logged): (Vec<_>, Vec<_>) = {
+            let writer = self.writer();
+            swept.loose.into_iter().partition(|one| writer.is_unflushed(one.entry.id))
+        };
+        self.remove_some(&unlogged, Log::Off, &mut removed)?;
+        self.remove_some(&logged, Log::On, &mut removed)?;
+        Ok(removed)
+    }
+
+    fn remove_some(
+        &self,
+        loose: &[Loose],
+        log: Log,
+        removed: &mut Vec<Loose>,
+    ) -> Result<(), HotError> {
+        for some in loose.chunks(REMOVED_AT_A_TIME) {
+            let mut edit = Edit::new(self, log, None);
             let is_garbage = |id: Id| edit.is_untouched(id) && !self.inner.leases.hold(id);
             let gone: Vec<_> = some.iter().filter(|one| is_garbage(one.entry.id)).collect();
             for one in &gone {
@@ -118,7 +132,7 @@ impl HotStore {
             removed.extend(gone.into_iter().cloned());
             self.give_way();
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Where an unfinished pass goes on.

@@ -258,7 +258,7 @@ impl<'a> Edit<'a> {
 
     /// Takes a block out: its bytes, its entry, its id.
     pub(super) fn remove(&mut self, entry: &Entry, multihash: &[u8]) -> Result<(), HotError> {
-        // A log would keep that there is one block less, and lose that there was one more.
+        // A log would keep that there is one block less, and lose that there was one more. (Without one, both are lost.)
         self.rests_on_unflushed |= self.writer.unflushed.contains(entry.id);
         let database = self.database();
         database.delete(&mut self.batch, Family::Index, multihash)?;
