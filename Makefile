@@ -19,7 +19,7 @@ bench: ## the side-by-side runs against nginx and Kubo (benches/README.md)
 	@.ci/install bench
 	@eval "$$(.ci/rocksdb)"; cargo run --locked --release -p coldfront-benches --bin side_by_side -- all
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (20)
+fuzz: ## each fuzz target for FUZZ_SECONDS (10)
 	@.ci/install build
 	@.ci/fuzz
 

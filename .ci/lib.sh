@@ -38,6 +38,8 @@ root_cid() {
 start_gateway() {
   local program=$1 log=$2
   shift 2
+  # There before it is looked into.
+  : > "$log"
   "$program" serve --gateway "${gateway_address:-127.0.0.1:0}" "$@" > "$log" 2>&1 &
   gateway_pid=$!
   for _ in $(seq 200); do

@@ -1,8 +1,8 @@
-//! Whole works of the hot store, each once: a bulk import beside a copy of the same bytes, a million pins made
+//! Whole works of the hot store, each once: a bulk import and uploads beside a copy of the same bytes, a million pins made
 //! and listed, a collection under adds, a reclaim. Prints a line each; ratios hold, absolute figures are this
 //! machine's.
 //!
-//! `cargo bench --bench hot_whole -- [import|pins|collect]...`; `COLDFRONT_BENCH_SCALE=0.1` makes it smaller;
+//! `cargo bench --bench hot_whole -- [import|uploads|pins|collect]...`; `COLDFRONT_BENCH_SCALE=0.1` makes it smaller;
 //! `COLDFRONT_BENCH_MEMORY` is the store's memory in MiB.
 
 #![allow(missing_docs)]
@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use coldfront::block::RAW;
 use coldfront::gc::{CollectOptions, collect};
 use coldfront::pin::{NewPin, PinIndex, PinMode, PinStatus};
 use coldfront::store::hot::{HotOptions, HotStore};
+use coldfront::unixfs::import::{ImportOptions, Importer, Metadata};
 use coldfront::unixfs::testing::cid_of;
 use coldfront::{Block, BlockStore, Cid};
 
@@ -26,6 +28,9 @@ fn main() {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
     if is_wanted("import") {
         import();
+    }
+    if is_wanted("uploads") {
+        uploads();
     }
     if is_wanted("pins") {
         pins();
@@ -138,6 +143,98 @@ fn import() {
         println!("import: opens again in {:?}", began.elapsed());
         fs::remove_dir_all(&place).expect("it is removed");
     }
+}
+
+/// Ways to take in a file.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Everything is logged.
+    Logged,
+    /// Nothing is, and all is flushed at the end.
+    Flushed,
+    /// As uploads are.
+    Upload,
+}
+
+/// Files of many lengths, added and pinned one after another by each way in turn, each durable before the next.
+fn uploads() {
+    for (megabytes, rounds) in
+        [(1, 15), (2, 15), (4, 15), (8, 11), (16, 11), (32, 7), (100, 5), (1024, 3)]
+    {
+        let folder = tempfile::tempdir().expect("there is room");
+        let source = folder.path().join("source");
+        let ways = [Way::Logged, Way::Flushed, Way::Upload].map(|way| {
+            let hot = open(&folder.path().join(format!("{way:?}")));
+            let pins = PinIndex::new(&hot, Vec::new());
+            (way, hot, pins)
+        });
+        let (mut copies, mut took, mut written) = (Vec::new(), [const { Vec::new() }; 3], [0; 3]);
+        let rounds = scaled(rounds).max(1);
+        for round in 0..rounds {
+            write_source(&source, megabytes << 40 | round << 30, megabytes);
+            copies.push(copied(&source, &folder.path().join("copy")));
+            for (at, (way, hot, pins)) in ways.iter().enumerate() {
+                let before = own("io", "write_bytes:");
+                took[at].push(added(&source, hot, pins, *way));
+                written[at] += own("io", "write_bytes:") - before;
+            }
+        }
+        let copy = spread(copies)[0];
+        for (at, (way, hot, _)) in ways.iter().enumerate() {
+            let before = own("io", "write_bytes:");
+            hot.bulk("rest").flush().expect("it flushes");
+            written[at] += own("io", "write_bytes:") - before;
+            let middle = spread(std::mem::take(&mut took[at]))[0];
+            println!(
+                "uploads: {megabytes} MiB, {way:?}: {middle:.1?}, cp + sync {copy:.1?} ({:.2} of its rate); {:.3} bytes written a byte",
+                copy.as_secs_f64() / middle.as_secs_f64(),
+                written[at] as f64 / (rounds * (megabytes << 20)) as f64,
+            );
+        }
+    }
+}
+
+fn write_source(path: &Path, seed: u64, megabytes: u64) {
+    let mut file = File::create(path).expect("it is made");
+    for piece in 0..megabytes {
+        file.write_all(&bytes(seed + piece, 1 << 20)).expect("it is written");
+    }
+    file.sync_all().expect("it syncs");
+}
+
+fn copied(source: &Path, to: &Path) -> Duration {
+    let began = Instant::now();
+    let mut copy = File::create(to).expect("it is made");
+    // By reads and writes: some file systems copy by sharing what is there.
+    let mut piece = vec![0; 1 << 20];
+    let mut source = File::open(source).expect("it opens");
+    loop {
+        let n = std::io::Read::read(&mut source, &mut piece).expect("it reads");
+        if n == 0 {
+            break;
+        }
+        copy.write_all(&piece[..n]).expect("it is written");
+    }
+    copy.sync_all().expect("it syncs");
+    let took = began.elapsed();
+    fs::remove_file(to).expect("it is removed");
+    took
+}
+
+fn added(source: &Path, hot: &HotStore, pins: &PinIndex, way: Way) -> Duration {
+    let began = Instant::now();
+    let store: Arc<dyn BlockStore> = match way {
+        Way::Logged => Arc::new(hot.clone()),
+        Way::Flushed => Arc::new(hot.bulk("bench")),
+        Way::Upload => Arc::new(hot.leased()),
+    };
+    let mut importer =
+        Importer::new(&ImportOptions::cid_v1(), store).expect("the options are sound");
+    let source = File::open(source).expect("it opens");
+    let file = importer.file(source, &Metadata::NONE).expect("it is imported");
+    importer.finish().expect("it is durable");
+    pins.add(&NewPin::new(file.cid)).expect("it pins");
+    began.elapsed()
 }
 
 fn pins() {

@@ -4,10 +4,13 @@
 //! and the tables. Must not know how any server works inside: every figure here comes from outside the process.
 //! The program is `src/bin/side_by_side.rs`; what each suite asks and why stands in `README.md`.
 
+pub mod caller;
 pub mod cgroup;
 pub mod check;
 pub mod client;
+pub mod convert;
 pub mod copies;
+pub mod disk;
 pub mod fixtures;
 pub mod histogram;
 pub mod load;
@@ -15,9 +18,12 @@ pub mod machine;
 pub mod options;
 pub mod process;
 pub mod random;
+pub mod reclaim;
 pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod suite;
+pub mod uploads;
+pub mod wide;
 pub mod work;
 pub mod wrk;

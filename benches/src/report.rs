@@ -37,6 +37,11 @@ impl Report {
         self.line(format!("| {} |", cells.join(" | ")));
     }
 
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Writes the text to the folder `results` of the cache and returns the file.
     pub fn save(&self, cache: &Cache, name: &str) -> Result<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -44,6 +44,30 @@ pub fn ranges_script(address: SocketAddr, path: &str, length: u64, width: u64) -
     )
 }
 
+/// The script for calls without a body: random ones among `targets`, whole paths, the same order in every run.
+pub fn calls_script(targets: &[String]) -> String {
+    let list: String =
+        targets.iter().map(|path| format!("  wrk.format(\"POST\", \"{path}\"),\n")).collect();
+    format!(
+        "local requests\n\
+         init = function() math.randomseed(1); requests = {{\n{list}}} end\n\
+         request = function() return requests[math.random(#requests)] end\n{DONE}"
+    )
+}
+
+/// The script for calls of `path` with a body: `body` with a number in the place of `%d`, another for each call, from
+/// `first` on.
+pub fn bodies_script(path: &str, content_type: &str, body: &str, first: u64) -> String {
+    let body = body.replace('\\', "\\\\").replace('"', "\\\"");
+    let body = body.replace('\r', "\\r").replace('\n', "\\n");
+    format!(
+        "local number = {first}\n\
+         local headers = {{ [\"Content-Type\"] = \"{content_type}\" }}\n\
+         request = function()\n  number = number + 1\n  \
+         return wrk.format(\"POST\", \"{path}\", headers, string.format(\"{body}\", number))\nend\n{DONE}"
+    )
+}
+
 /// Every kind of failure on one line, so that none can be overlooked.
 const DONE: &str = "done = function(summary)\n  local e = summary.errors\n  \
     print(string.format(\"counts %d %d %d %d\", summary.requests, summary.bytes, summary.duration,\n    \
@@ -60,12 +84,24 @@ pub fn run(
     body: u64,
     scratch: &Path,
 ) -> Result<Counts> {
+    run_over(CONNECTIONS, address, script, seconds, body, scratch)
+}
+
+/// The same over so many connections.
+pub fn run_over(
+    connections: u32,
+    address: SocketAddr,
+    script: &str,
+    seconds: u64,
+    body: u64,
+    scratch: &Path,
+) -> Result<Counts> {
     let file = scratch.join("wrk.lua");
     fs::write(&file, script).with_context(|| format!("cannot write {}", file.display()))?;
     let output = Command::new("wrk")
         .args(["--threads", "1", "--timeout", "10s"])
         .arg("--connections")
-        .arg(CONNECTIONS.to_string())
+        .arg(connections.to_string())
         .arg("--duration")
         .arg(format!("{seconds}s"))
         .arg("--script")
@@ -78,10 +114,10 @@ pub fn run(
     let counts = parse(&text).with_context(|| {
         format!("wrk printed no counts: {text}{}", String::from_utf8_lossy(&output.stderr))
     })?;
-    check(counts, body)
+    check(counts, body, connections)
 }
 
-fn check((counts, errors): (Counts, u64), body: u64) -> Result<Counts> {
+fn check((counts, errors): (Counts, u64), body: u64, connections: u32) -> Result<Counts> {
     ensure!(errors == 0, "wrk saw {errors} failed requests beside {} good ones", counts.requests);
     ensure!(counts.requests > 0, "wrk got no answer at all");
     let bodies = counts.requests * body;
@@ -91,7 +127,7 @@ fn check((counts, errors): (Counts, u64), body: u64) -> Result<Counts> {
         counts.requests,
         counts.bytes
     );
-    let most = (counts.requests + u64::from(CONNECTIONS)) * (body + HEAD_ALLOWANCE);
+    let most = (counts.requests + u64::from(connections)) * (body + HEAD_ALLOWANCE);
     ensure!(
         counts.bytes <= most,
         "{} answers brought {} bytes, expected {most} at most",
@@ -114,7 +150,7 @@ fn parse(text: &str) -> Option<(Counts, u64)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Counts, check, parse};
+    use super::{CONNECTIONS, Counts, bodies_script, check, parse};
 
     const GOOD: Counts = Counts { requests: 100, bytes: 100_000 + 30_000, seconds: 2.0 };
 
@@ -127,26 +163,34 @@ mod tests {
 
     #[test]
     fn whole_bodies_without_errors_pass() {
-        assert!(check((GOOD, 0), 1000).is_ok());
+        assert!(check((GOOD, 0), 1000, CONNECTIONS).is_ok());
     }
 
     #[test]
     fn one_failed_request_fails_the_run() {
-        assert!(check((GOOD, 1), 1000).is_err());
+        assert!(check((GOOD, 1), 1000, CONNECTIONS).is_err());
     }
 
     #[test]
     fn short_bodies_fail_the_run() {
-        assert!(check((GOOD, 0), 1400).is_err());
+        assert!(check((GOOD, 0), 1400, CONNECTIONS).is_err());
     }
 
     #[test]
     fn whole_files_instead_of_ranges_fail_the_run() {
-        assert!(check((Counts { bytes: 100_000_000, ..GOOD }, 0), 1000).is_err());
+        assert!(check((Counts { bytes: 100_000_000, ..GOOD }, 0), 1000, CONNECTIONS).is_err());
     }
 
     #[test]
     fn silence_fails_the_run() {
-        assert!(check((Counts { requests: 0, bytes: 0, seconds: 2.0 }, 0), 1000).is_err());
+        assert!(
+            check((Counts { requests: 0, bytes: 0, seconds: 2.0 }, 0), 1000, CONNECTIONS).is_err()
+        );
+    }
+
+    #[test]
+    fn a_body_is_written_so_that_lua_reads_it_back() {
+        let script = bodies_script("/x", "text/plain", "a\r\n{\"n\":%d}", 7);
+        assert!(script.contains(r#"string.format("a\r\n{\"n\":%d}", number)"#), "{script}");
     }
 }

@@ -234,3 +234,29 @@ fn a_repository_reads_what_is_cached_and_collects_none_of_it() {
         assert_eq!(repo.hot().unwrap().held(), (0, 0));
     }
 }
+
+#[test]
+fn a_pin_of_a_repository_adopts_what_its_cache_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = HotOptions { memory: 16 * MIB, ..HotOptions::new(folder.path().join("hot")) };
+    let repo = Repo::open(&RepoOptions {
+        hot: Some(hot.clone()),
+        cache: Some(options(folder.path())),
+        ..RepoOptions::default()
+    })
+    .unwrap();
+    let leaves: Vec<_> = (0..4).map(|number| leaf(number, 5000)).collect();
+    let root = node(&leaves[..3].iter().map(|leaf| *leaf.cid()).collect::<Vec<_>>());
+    let cache = repo.cache().unwrap();
+    cache.put(&leaves).unwrap();
+    cache.put(std::slice::from_ref(&root)).unwrap();
+    repo.pins().unwrap().add(&NewPin::new(*root.cid())).unwrap();
+    assert_eq!(run(repo.pins().unwrap()), 0);
+    drop(repo);
+    fs::remove_dir_all(folder.path().join("cache")).unwrap();
+    let repo = Repo::open(&RepoOptions { hot: Some(hot), ..RepoOptions::default() }).unwrap();
+    for block in leaves[..3].iter().chain([&root]) {
+        assert_eq!(repo.block(block.cid()).unwrap().unwrap().data(), block.data());
+    }
+    assert!(repo.block(leaves[3].cid()).unwrap().is_none(), "what nobody pinned was the cache's");
+}

@@ -64,11 +64,15 @@ impl Random {
 /// Blocks that link to one another, the same in parent and child.
 struct World {
     blocks: Vec<Block>,
+    /// Blocks that link to nothing, so many that an upload is not logged behind them.
+    ballast: Vec<Block>,
     links: HashMap<Cid, Vec<Cid>>,
 }
 
 const LEAVES: usize = 24;
 const NODES: usize = 24;
+/// Length of a block of the ballast, in bytes.
+const BALLAST_LEN: u64 = 1 << 20;
 
 impl World {
     fn new() -> World {
@@ -89,7 +93,8 @@ impl World {
             links.insert(*block.cid(), below);
             blocks.push(block);
         }
-        World { blocks, links }
+        let ballast = (0..4).map(|n| named(RAW, vec![n; BALLAST_LEN as usize]));
+        World { blocks, ballast: ballast.collect(), links }
     }
 
     fn below(&self, root: &Cid) -> BTreeSet<Cid> {
@@ -194,12 +199,15 @@ enum Act {
     Collect,
     /// A piece of a bulk import, up to the block of that number in it.
     Bulk(usize),
+    /// An upload of blocks that others put as well, and of so many that it is not logged; it pins a block of them.
+    Upload(usize),
 }
 
 impl Act {
     fn random(random: &mut Random) -> Act {
         let any = |random: &mut Random| random.below(LEAVES + NODES);
-        match random.below(24) {
+        match random.below(28) {
+            24..=27 => Act::Upload(any(random)),
             0..=5 => Act::Put(any(random)),
             6..=10 => Act::Pin(any(random)),
             11 => Act::PinDirect(any(random)),
@@ -222,6 +230,7 @@ impl Act {
             Act::Unname => "unname 0 0".into(),
             Act::Collect => "collect 0 0".into(),
             Act::Bulk(n) => format!("bulk {n} 0"),
+            Act::Upload(n) => format!("upload {n} 0"),
         }
     }
 
@@ -240,6 +249,7 @@ impl Act {
             "unname" => Act::Unname,
             "collect" => Act::Collect,
             "bulk" => Act::Bulk(a),
+            "upload" => Act::Upload(a),
             other => panic!("{other}"),
         }
     }
@@ -325,6 +335,14 @@ fn interact(world: &World, hot: &HotStore, pins: &PinIndex, act: Act) -> bool {
             true
         }
         Act::Unname => pins.set_root(NAME, None).is_ok(),
+        Act::Upload(n) => {
+            let upload = hot.leased().bulk_from(4 * BALLAST_LEN);
+            upload.put(&world.ballast).unwrap();
+            upload.put(&world.blocks[..=n]).unwrap();
+            upload.sync().unwrap();
+            // Half of them are given up.
+            n % 2 == 1 || pins.add(&NewPin::new(cid(n))).is_ok()
+        }
         Act::Collect => {
             let options = CollectOptions::default();
             collect(pins, &options, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -408,6 +426,10 @@ impl Model {
                 if let Act::Put(n) = act {
                     self.put.extend(world.blocks[n / 4 * 4..n + 1].iter().map(|b| *b.cid()));
                 }
+                if let Act::Upload(n) = act {
+                    let blocks = world.ballast.iter().chain(&world.blocks[..=n]);
+                    self.put.extend(blocks.map(|b| *b.cid()));
+                }
             }
         }
     }
@@ -416,7 +438,8 @@ impl Model {
         let cid = |n: usize| *world.blocks[n].cid();
         let Roots { mut pins, mut named } = self.roots.clone();
         match act {
-            Act::Pin(n) => drop(pins.insert(cid(n), PinMode::Recursive)),
+            Act::Upload(n) if n % 2 == 1 => {}
+            Act::Pin(n) | Act::Upload(n) => drop(pins.insert(cid(n), PinMode::Recursive)),
             Act::PinDirect(n) => drop(pins.insert(cid(n), PinMode::Direct)),
             Act::Unpin(n) => drop(pins.remove(&cid(n))),
             Act::Update(a, b) => {
@@ -471,7 +494,7 @@ impl Model {
             collect(&pins, &everything, &mut |_| ControlFlow::Continue(())).unwrap();
         }
         collect(&pins, &everything, &mut |_| ControlFlow::Continue(())).unwrap();
-        for block in &world.blocks {
+        for block in world.blocks.iter().chain(&world.ballast) {
             let is_held = hot.size(block.cid()).unwrap().is_some();
             assert_eq!(is_held, kept.contains(block.cid()), "{}", block.cid());
         }

@@ -13,7 +13,7 @@ use coldfront::gc::{CollectOptions, collect};
 use coldfront::pin::{NewPin, PinError, PinIndex};
 use coldfront::store::contract;
 use coldfront::store::hot::{HotError, HotOptions, HotStore};
-use coldfront::{Block, BlockSource, BlockStore, Cid, ReadError, StoreError};
+use coldfront::{Block, BlockSource, BlockStore, Cid, Located, ReadError, StoreError};
 use sha2::{Digest, Sha256};
 
 const MIB: u64 = 1024 * 1024;
@@ -292,6 +292,10 @@ fn the_payload_may_lie_in_a_folder_of_its_own_which_is_remembered_and_may_move()
         let hot = HotStore::open(options).unwrap();
         for block in &all {
             assert_eq!(hot.get(block.cid()).unwrap().unwrap().data(), block.data());
+            // From its file, as beside the index.
+            let is_long = block.data().len() >= 4096;
+            let is_sent = matches!(hot.locate(block.cid()).unwrap(), Some(Located::Extent(_)));
+            assert_eq!(is_sent, is_long, "{} bytes", block.data().len());
         }
         let garbage = HotStore::settle(&hot).unwrap();
         assert!(garbage.blobs > 0);
@@ -321,4 +325,61 @@ fn a_store_that_was_made_in_one_folder_stays_in_one_and_a_strange_payload_is_ref
     let path = folder.path().join("other");
     let other = HotOptions { path, payload: Some(strange), ..options(folder.path()) };
     assert!(matches!(hot(HotStore::open(&other).unwrap_err()), HotError::Foreign { .. }));
+}
+
+#[test]
+fn the_payload_of_another_store_is_refused_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| HotOptions {
+        path: folder.path().join(name),
+        payload: Some(folder.path().join(format!("{name}-payload"))),
+        ..options(folder.path())
+    };
+    let (full, empty) = (at("full"), at("empty"));
+    {
+        let hot = HotStore::open(&full).unwrap();
+        let bulk = hot.bulk("import");
+        bulk.put(&blocks()).unwrap();
+        bulk.flush().unwrap();
+        drop(HotStore::open(&empty).unwrap());
+    }
+    // A store without blocks would take all files there for left over ones, and remove them.
+    let swapped = HotOptions { payload: full.payload.clone(), ..empty.clone() };
+    let away = hot(HotStore::open(&swapped).unwrap_err());
+    assert!(matches!(away, HotError::PayloadAway { .. }), "{away}");
+    let store = HotStore::open(&full).unwrap();
+    assert!(blocks().iter().all(|block| store.get(block.cid()).unwrap().is_some()));
+    // What was remembered has not changed.
+    HotStore::open(&HotOptions { payload: None, ..empty }).unwrap();
+}
+
+#[test]
+fn a_crash_while_a_store_with_a_payload_elsewhere_is_made_leaves_one_that_can_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let payload = folder.path().join("payload");
+    let elsewhere = HotOptions { payload: Some(payload.clone()), ..options(folder.path()) };
+    drop(HotStore::open(&elsewhere).unwrap());
+    let hot = folder.path().join("hot");
+    // After the marker; after the note; after the database was begun, whose files may lie in the payload's folder.
+    for step in 0..3 {
+        if step == 0 {
+            std::fs::remove_file(hot.join("PAYLOAD")).unwrap();
+        }
+        if step == 2 {
+            std::fs::rename(hot.join("db"), hot.join("db.new")).unwrap();
+            std::fs::remove_file(hot.join("db.new/CURRENT")).unwrap();
+        } else {
+            std::fs::remove_dir_all(hot.join("db")).unwrap();
+        }
+        let store = HotStore::open(&elsewhere).unwrap();
+        store.put(&blocks()).unwrap();
+        contract::check(&store, &blocks(), &cid_of(RAW, b"absent"));
+        drop(store);
+        // As it is when nothing was flushed yet.
+        for file in std::fs::read_dir(&payload).unwrap().flatten() {
+            if file.file_name() != "COLDFRONT-PAYLOAD" {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+    }
 }

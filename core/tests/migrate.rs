@@ -591,3 +591,37 @@ fn a_store_with_a_damaged_file_gives_right_blocks_and_a_report_or_a_sentence() {
     }
     assert!(refused > 0 && partly > 0, "{refused} refused, {partly} in part, {whole} whole");
 }
+
+#[test]
+fn shard_directories_on_another_disk_are_read_beside_those_of_the_first() {
+    let (tree, blocks, folder) = tree_of(400);
+    tree.settle();
+    // Half of the tree's directories move to a disk of their own.
+    let mut shards: Vec<_> =
+        fs::read_dir(tree.root()).unwrap().map(|e| e.unwrap().path()).collect();
+    shards.retain(|path| path.is_dir());
+    shards.sort();
+    let mut mounted = Vec::new();
+    for shard in shards.iter().skip(shards.len() - 20) {
+        let kept: Vec<_> = fs::read_dir(shard).unwrap().map(|e| e.unwrap().path()).collect();
+        let kept: Vec<_> = kept.iter().map(|path| (path, fs::read(path).unwrap())).collect();
+        let Some(mount) = Mounted::new(shard, "size=8m") else {
+            return eprintln!("not run: nothing can be mounted here");
+        };
+        mounted.push(mount);
+        kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    }
+    let hot = hot_at(folder.path());
+    let report = copy_all(&tree.root(), &hot);
+    assert!(!report.has_faults() && report.blocks == 400, "{report}");
+    // By name those directories come last; they are begun with the first.
+    let is_there = |cid: &Cid| {
+        let path = tree.path(cid);
+        mounted.iter().any(|Mounted(at)| path.starts_with(at))
+    };
+    let order: Vec<bool> = hot.scan(0).map(|row| is_there(&row.unwrap().cid)).collect();
+    assert!(order[..42].iter().filter(|there| **there).count() >= 20, "{order:?}");
+    for block in &blocks {
+        assert!(hot.size(block.cid()).unwrap().is_some());
+    }
+}

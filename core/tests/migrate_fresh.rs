@@ -145,3 +145,30 @@ fn a_store_whose_kubo_was_killed_is_copied_whole() {
         is_the_same(&kubo, folder.path(), &format!("{profile}, killed"));
     }
 }
+
+#[test]
+fn a_delta_of_a_store_reads_no_table_twice_and_misses_nothing() {
+    for profile in ["test,pebbleds", "test,badgerds"] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(kubo) = Kubo::new(folder.path().join("repo")) else { return };
+        kubo.says(&["init", &format!("--profile={profile}")]);
+        for round in 0..3 {
+            work(&kubo, folder.path(), round, &format!("f{round}"));
+        }
+        let copy = || {
+            let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+            let source = Source::open(&kubo.repo, false).unwrap();
+            let job = Job { select: Select::All, pace: Pace::default() };
+            run(&source, &hot, job, &mut |_| ControlFlow::Continue(())).unwrap()
+        };
+        let first = copy();
+        assert!(first.blocks > 0 && first.tables_skipped == 0, "{profile}: {first}");
+        work(&kubo, folder.path(), 7, "later");
+        let delta = copy();
+        assert!(!delta.has_faults(), "{profile}: {delta}");
+        assert!(delta.blocks > 0 && delta.blocks < first.blocks, "{profile}: {delta}");
+        assert!(delta.tables_skipped > 0, "{profile}: {delta}");
+        assert!(delta.held < first.blocks, "{profile}: what was copied was read again: {delta}");
+        is_the_same(&kubo, folder.path(), profile);
+    }
+}

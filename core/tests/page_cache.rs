@@ -5,8 +5,16 @@
 
 mod tree;
 
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use coldfront::block::RAW;
+use coldfront::car::CarWriter;
+use coldfront::migrate::{Job, Pace, Select, Source, run};
+use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm};
-use coldfront::{Cid, Verify};
+use coldfront::{Block, Cid, Verify};
+use coldfront_flatfs::BlockFile;
 use tree::Tree;
 
 const CHUNK: usize = 256 * 1024;
@@ -104,4 +112,94 @@ fn warming_brings_the_leaves_it_counted_into_the_page_cache() {
         assert!(cold.leaves[1..3].iter().all(becomes_warm), "{leaf:?}");
         assert_mostly_cold(&[0, 3, 4, 5].map(|i| cold.tree.is_warm(&cold.leaves[i])));
     }
+}
+
+/// Bytes of a piece that stays or goes as a whole when a file is read through.
+const PIECE: u64 = 256 * 1024;
+
+/// The pieces of a file, and whether the page cache holds all of each.
+fn pieces(path: &Path) -> Vec<bool> {
+    let file = BlockFile::open(path).unwrap();
+    let at = (0..file.len()).step_by(PIECE as usize);
+    at.map(|at| file.is_cached(at, PIECE.min(file.len() - at)).unwrap_or(false)).collect()
+}
+
+/// Takes a file out of the page cache; `false`, with a sentence, where it stays or nobody can tell.
+fn chill(path: &Path) -> bool {
+    std::fs::File::open(path).unwrap().sync_all().unwrap();
+    for _ in 0..20 {
+        let file = BlockFile::open(path).unwrap();
+        file.dont_need(0, file.len());
+        if file.is_cached(0, 1) == Some(false) && pieces(path).iter().all(|cached| !cached) {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    eprintln!("SKIPPED: this file system keeps everything in memory, or cannot tell");
+    false
+}
+
+/// Reads all of a source for a copy, while a viewer has read the second piece of its largest file.
+fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<Vec<bool>> {
+    if !chill(largest) {
+        return None;
+    }
+    let viewed = BlockFile::open(largest).unwrap();
+    // Its pages and no others: what the kernel reads ahead is let go of again.
+    viewed.read_at(&mut vec![0; PIECE as usize], PIECE).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    viewed.dont_need(0, PIECE);
+    viewed.dont_need(2 * PIECE, viewed.len() - 2 * PIECE);
+    assert!(pieces(largest)[1], "the viewer's piece is not cached");
+    let folder = tempfile::tempdir().unwrap();
+    let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+    let job = Job { select: Select::All, pace: Pace::default() };
+    let source = Source::open(source, false).unwrap();
+    run(&source, &hot, job, &mut |_| ControlFlow::Continue(())).unwrap();
+    Some(pieces(largest))
+}
+
+fn largest_file(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap()
+}
+
+#[test]
+fn copying_a_store_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_own() {
+    tree::each_golden(|golden| {
+        let Some(store) = ["pebbleds", "badgerds"]
+            .map(|name| golden.root().join(name))
+            .into_iter()
+            .find(|store| store.is_dir())
+        else {
+            return;
+        };
+        let largest = largest_file(&store);
+        if std::fs::metadata(&largest).unwrap().len() < 3 * PIECE {
+            // It was killed with all it held in its journals.
+            return eprintln!("{} is too small", largest.display());
+        }
+        let Some(after) = copy_beside_a_viewer(&golden.root(), &largest) else { return };
+        assert!(after[1], "{}: the viewer's piece", golden.name);
+        let others: Vec<bool> = after[..1].iter().chain(&after[2..]).copied().collect();
+        assert_mostly_cold(&others);
+    });
+}
+
+#[test]
+fn copying_a_car_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.car");
+    let blocks: Vec<Block> = (0..40)
+        .map(|n| tree::content(100_000, n))
+        .map(|data| Block::verified(testing::cid_of(RAW, &data), data.into()).unwrap())
+        .collect();
+    let file = std::fs::File::create(&path).unwrap();
+    let mut car = CarWriter::new(file, &[*blocks[0].cid()]).unwrap();
+    blocks.iter().for_each(|block| car.put(block).unwrap());
+    car.finish().unwrap();
+    let Some(after) = copy_beside_a_viewer(&path, &path) else { return };
+    assert!(after[1], "the viewer's piece");
+    let others: Vec<bool> = after[..1].iter().chain(&after[2..]).copied().collect();
+    assert_mostly_cold(&others);
 }

@@ -59,8 +59,9 @@ pub(crate) fn foresight(file: &File) -> Foresight {
     }
 }
 
-/// Whether the page cache holds all of a range; see [`BlockFile::is_cached`](crate::BlockFile::is_cached).
-pub(crate) fn holds(file: &File, offset: u64, len: u64) -> Option<bool> {
+/// Whether the page cache holds all of a range of any file; see [`BlockFile::is_cached`](crate::BlockFile::is_cached).
+#[must_use]
+pub fn holds(file: &File, offset: u64, len: u64) -> Option<bool> {
     let pages = pages_of(offset, len)?;
     cached_pages(file, offset, len).map(|cached| cached == pages)
 }

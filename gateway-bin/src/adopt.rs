@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use coldfront::gc::schedule::Schedule;
-use coldfront::migrate::{self, Event, Job, Pace, Progress, Select, Source};
+use coldfront::migrate::{self, Event, Job, Pace, Progress, Select, Source, StepBack};
 use coldfront::store::hot::HotStore;
 
 /// Bytes read in a second unless told otherwise: a third of what one disk reads, so that viewers are not kept waiting.
@@ -92,7 +92,9 @@ fn adopt(source: &Source, hot: &HotStore, rate: u64, stop: &AtomicBool) {
     let path = source.path();
     tracing::info!("adopting {}: beginning, or going on", path.display());
     // Two blocks at a time, and one processor: the rest is for those who are served.
-    let pace = Pace { readers: 2, hashers: 1, bytes_per_second: Some(rate) };
+    // Viewers' reads are those of other threads here.
+    let step_back = StepBack::ForOtherThreads;
+    let pace = Pace { readers: 2, hashers: 1, bytes_per_second: Some(rate), step_back };
     let (mut told, mut faults) = (Instant::now(), 0);
     let mut watch = |event: Event<'_>| {
         match event {

@@ -58,10 +58,10 @@ fn show(plan: &Plan) {
             "takes about",
             format!("{time}, at {rate}/s, as one reader read {sample} blocks of it"),
         );
-        line(
-            "the way back",
-            format!("about {time}, as long as the copy; with --since only what came after it"),
-        );
+    }
+    if let Some(takes) = plan.way_back() {
+        let time = units::time(takes);
+        line("the way back", format!("about {time} for all; with --since only what came after it"));
     }
     line("room needed", units::shown(plan.needs));
     match (plan.free, plan.has_room()) {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use coldfront::migrate::pin_lists::{Listed, PinList, PinListOptions, Reason};
-use coldfront::migrate::{self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, pins};
+use coldfront::migrate::{
+    self, Fault, FaultKind, Job, Pace, Report, Root, Select, Source, StepBack, pins,
+};
 use coldfront::pin::{PinIndex, PinMode};
 use coldfront::store::hot::{HotOptions, HotStore};
 
@@ -25,12 +27,16 @@ pub(crate) struct Flags {
     to: PathBuf,
     #[command(flatten)]
     select: Which,
-    /// Blocks that the disk is asked for at a time.
+    /// Blocks that each disk of the source is asked for at a time. A disk is what the system calls a device: an array of 12 wants 48.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Bytes read in a second, at most, such as 50M.
     #[arg(long, value_parser = units::bytes)]
     rate: Option<u64>,
+    /// Go on at full speed while other programs read from the disk of the source. Else it is theirs for three quarters of the
+    /// time as long as they do. `ionice -c 3` in front of this command adds what the kernel's scheduler can do, where it has one.
+    #[arg(long)]
+    full_speed: bool,
     /// Memory of the hot store, such as 128MiB.
     #[arg(long, default_value = "128MiB", value_parser = units::bytes)]
     memory: u64,
@@ -74,6 +80,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<Outcome> {
     let pace = Pace {
         readers: usize::from(flags.workers),
         bytes_per_second: flags.rate,
+        step_back: if flags.full_speed { StepBack::Never } else { StepBack::default() },
         ..Pace::default()
     };
     let mut show = Show::new(flags.json)?;

@@ -35,10 +35,20 @@ pub(crate) fn read(
     handle: Handle,
     what: &'static str,
 ) -> Result<Vec<u8>, Error> {
+    read_into(Vec::new(), file, handle, what)
+}
+
+/// As [`read`], into the memory of `spare`, whose bytes are lost.
+pub(crate) fn read_into(
+    spare: Vec<u8>,
+    file: &SourceFile,
+    handle: Handle,
+    what: &'static str,
+) -> Result<Vec<u8>, Error> {
     let too_long = |len| Fault::TooLong { what, len, max: MAX_BLOCK_LEN as u64 };
     let len = usize::try_from(handle.len).ok().filter(|&len| len <= MAX_BLOCK_LEN);
     let len = len.ok_or_else(|| too_long(handle.len).at(file.path(), handle.offset))?;
-    let mut bytes = file.read(handle.offset, len + TRAILER_LEN, what)?;
+    let mut bytes = file.read_into(spare, handle.offset, len + TRAILER_LEN, what)?;
     unpack(&mut bytes, what).map_err(|trouble| trouble.at(file.path(), handle.offset))?;
     Ok(bytes)
 }

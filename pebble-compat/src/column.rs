@@ -221,6 +221,11 @@ pub(crate) struct DataColumns {
 }
 
 impl DataColumns {
+    /// Its memory, for another block.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.columns.bytes
+    }
+
     /// Takes an unpacked data block of the default key schema.
     pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Trouble> {
         /// Length of the longest key, which comes before the columns.

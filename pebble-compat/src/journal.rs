@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::behind::IsCached;
 use crate::entry::{Dialect, Op, read_batch};
 use crate::error::{Error, Fault, Notes};
 use crate::log::{Broken, LogReader, Step};
@@ -38,6 +39,7 @@ pub(crate) struct Replay {
     pub(crate) dialect: Dialect,
     /// Whether what is damaged is passed over.
     pub(crate) salvage: bool,
+    pub(crate) is_cached: Option<IsCached>,
 }
 
 impl Journal {
@@ -51,7 +53,7 @@ impl Journal {
         how: Replay,
         notes: &mut Notes,
     ) -> Result<(), Error> {
-        let mut log = LogReader::new(SourceFile::open(path.to_owned())?, number);
+        let mut log = LogReader::new(SourceFile::open_as(path.to_owned(), how.is_cached)?, number);
         loop {
             let at = log.offset();
             match log.step()? {

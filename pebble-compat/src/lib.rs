@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod badger;
+mod behind;
 mod block;
 mod checksum;
 mod column;
@@ -24,6 +25,7 @@ mod source;
 mod store;
 mod table;
 
+pub use behind::{Behind, IsCached};
 pub use error::{Error, Fault, Feature, MAX_NOTES};
 pub use journal::MAX_JOURNAL_BYTES;
 pub use store::{Kind, Options, Scan, Store};

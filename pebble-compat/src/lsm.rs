@@ -3,10 +3,11 @@
 //!
 //! Where the two differ (which manifest is in force, what is refused) is `leveldb.rs` and `pebble.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::behind::IsCached;
 use crate::entry::{Dialect, Op};
 use crate::error::{Error, Fault, Notes};
 use crate::journal::{Journal, Latest, Replay, read_manifest};
@@ -35,6 +36,7 @@ pub(crate) struct Lsm {
 pub(crate) struct TableFiles {
     dir: PathBuf,
     dialect: Dialect,
+    is_cached: Option<IsCached>,
     /// Most recently used last.
     open: Mutex<Vec<(u64, Arc<Table>)>>,
 }
@@ -48,8 +50,12 @@ impl Lsm {
         how: Replay,
         notes: &mut Notes,
     ) -> Result<Self, Error> {
-        let files =
-            TableFiles { dir: dir.to_owned(), dialect: how.dialect, open: Mutex::new(Vec::new()) };
+        let files = TableFiles {
+            dir: dir.to_owned(),
+            dialect: how.dialect,
+            is_cached: how.is_cached,
+            open: Mutex::new(Vec::new()),
+        };
         let version = match manifest.and_then(|path| read_version(&path, how.dialect, notes)) {
             Err(error @ Error::Damaged { .. }) if how.salvage => {
                 notes.push(error);
@@ -70,13 +76,20 @@ impl Lsm {
         })
     }
 
-    /// The pairs from `from` on.
-    pub(crate) fn scan(&self, from: &[u8]) -> Merge<'_> {
+    /// The pairs from `from` on that are not in the tables `seen`.
+    pub(crate) fn scan(&self, from: &[u8], seen: &BTreeSet<u64>) -> Merge<'_> {
         let mut sources = vec![Source::journal(&self.journal, from)];
         for run in self.levels.values().flatten() {
-            sources.push(Source::run(RunCursor::new(&self.tables, Arc::clone(run), from)));
+            let run = without(run, seen);
+            sources.push(Source::run(RunCursor::new(&self.tables, run, from)));
         }
         Merge::new(sources)
+    }
+
+    /// Its tables, with their files.
+    pub(crate) fn tables(&self) -> Vec<(u64, PathBuf)> {
+        let numbers = self.levels.values().flatten().flat_map(|run| run.iter());
+        numbers.map(|table| (table.number, self.tables.path_of(table.number))).collect()
     }
 
     /// The value of `key`: journals first, then level by level, newest first.
@@ -114,7 +127,23 @@ impl Lsm {
     }
 }
 
+/// A run without the tables `seen`.
+pub(crate) fn without(run: &Arc<Vec<TableInfo>>, seen: &BTreeSet<u64>) -> Arc<Vec<TableInfo>> {
+    if seen.is_empty() {
+        return Arc::clone(run);
+    }
+    let others = run.iter().filter(|table| !seen.contains(&table.number));
+    Arc::new(others.cloned().collect())
+}
+
 impl TableFiles {
+    /// Where a table lies, by the first of its names that is there.
+    fn path_of(&self, number: u64) -> PathBuf {
+        let paths = self.extensions().iter().map(|it| self.dir.join(format!("{number:06}.{it}")));
+        let there = paths.clone().find(|path| path.exists());
+        there.or_else(|| paths.into_iter().next()).unwrap_or_default()
+    }
+
     /// Every table in the folder as one of level 0, and every journal. Opens each table once.
     ///
     /// Tables that nothing needs any more may be among them, so deleted keys may show.
@@ -163,7 +192,7 @@ impl TableFiles {
         let mut missing = Err(Fault::Missing.at(&self.dir, 0));
         for extension in self.extensions() {
             let path = self.dir.join(format!("{number:06}.{extension}"));
-            match SourceFile::open(path) {
+            match SourceFile::open_as(path, self.is_cached) {
                 Err(error @ Error::Damaged { fault: Fault::Missing, .. }) if missing.is_err() => {
                     missing = Err(error);
                 }

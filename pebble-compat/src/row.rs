@@ -51,6 +51,11 @@ impl RowBlock {
         Ok(true)
     }
 
+    /// Its memory, for another block.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The key of the entry gone to.
     pub(crate) fn key(&self) -> &[u8] {
         &self.key

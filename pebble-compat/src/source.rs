@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::behind::{Behind, IsCached};
 use crate::error::{Error, Fault};
 
 /// A regular file, open for reading.
@@ -16,11 +17,17 @@ pub(crate) struct SourceFile {
     file: File,
     path: PathBuf,
     len: u64,
+    behind: Option<Behind>,
 }
 
 impl SourceFile {
     /// Opens `path`. One `open` and one `fstat`. A pipe or device in its place is an error and does not block.
     pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
+        SourceFile::open_as(path, None)
+    }
+
+    /// Opens `path`; where `is_cached` can tell what the page cache holds, reading leaves there what was there before.
+    pub(crate) fn open_as(path: PathBuf, is_cached: Option<IsCached>) -> Result<Self, Error> {
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened =
             OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path);
@@ -33,7 +40,9 @@ impl SourceFile {
         };
         match file.metadata() {
             Ok(metadata) if metadata.is_file() => {
-                Ok(SourceFile { file, path, len: metadata.len() })
+                let len = metadata.len();
+                let behind = is_cached.map(|is_cached| Behind::new(len, is_cached));
+                Ok(SourceFile { file, path, len, behind })
             }
             Ok(_) => Err(Fault::NotAFile.at(&path, 0)),
             Err(source) => Err(Error::Io { path, source }),
@@ -56,12 +65,32 @@ impl SourceFile {
         len: usize,
         what: &'static str,
     ) -> Result<Vec<u8>, Error> {
+        self.read_into(Vec::new(), offset, len, what)
+    }
+
+    /// As [`SourceFile::read`], into the memory of `spare`, whose bytes are lost: a walk that takes new memory for each block
+    /// has the system clear it each time.
+    pub(crate) fn read_into(
+        &self,
+        spare: Vec<u8>,
+        offset: u64,
+        len: usize,
+        what: &'static str,
+    ) -> Result<Vec<u8>, Error> {
         let inside = offset.checked_add(len as u64).is_some_and(|end| end <= self.len);
         if !inside {
             return Err(Fault::Cut(what).at(&self.path, offset));
         }
-        let mut bytes = vec![0; len];
-        match self.file.read_exact_at(&mut bytes, offset) {
+        let mut bytes = spare;
+        bytes.resize(len, 0);
+        if let Some(behind) = &self.behind {
+            behind.before(&self.file, offset, len as u64);
+        }
+        let read = self.file.read_exact_at(&mut bytes, offset);
+        if let Some(behind) = &self.behind {
+            behind.after(&self.file, offset, len as u64);
+        }
+        match read {
             Ok(()) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(Fault::Cut(what).at(&self.path, offset))

@@ -2,10 +2,12 @@
 //!
 //! Tells the kinds apart by their files. What the pairs mean is the caller's to know.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::Pair;
 use crate::badger::{self, Badger};
+use crate::behind::IsCached;
 use crate::entry::Dialect;
 use crate::error::{Error, Feature, Notes};
 use crate::journal::Replay;
@@ -36,6 +38,9 @@ pub struct Options {
     /// checked by its hash, to be looked at for anything else. Where the manifest itself cannot be read, every table of a
     /// LevelDB or Pebble store is.
     pub salvage: bool,
+    /// How it can be told what the page cache holds of a file. With it, reading leaves nothing there of tables and value
+    /// logs that was not there before, so that whoever is served keeps what is cached for them. Default: not told.
+    pub is_cached: Option<IsCached>,
 }
 
 impl Options {
@@ -49,6 +54,13 @@ impl Options {
     #[must_use]
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;
+        self
+    }
+
+    /// Sets [`is_cached`](Options::is_cached).
+    #[must_use]
+    pub fn drop_behind(mut self, is_cached: IsCached) -> Self {
+        self.is_cached = Some(is_cached);
         self
     }
 }
@@ -90,10 +102,10 @@ impl Store {
         let dir = path.as_ref();
         let names = list(dir)?;
         let kind = kind_of(&names).ok_or_else(|| Error::NotAStore { path: dir.to_owned() })?;
-        let salvage = options.salvage;
+        let Options { salvage, is_cached } = options;
         let mut notes = Notes::default();
         let mut lsm = |manifest, dialect| {
-            Lsm::open(dir, manifest, Replay { dialect, salvage }, &mut notes)
+            Lsm::open(dir, manifest, Replay { dialect, salvage, is_cached }, &mut notes)
                 .map(|lsm| Held::Lsm(Box::new(lsm)))
         };
         let held = match kind {
@@ -102,7 +114,7 @@ impl Store {
                 refuse_rocksdb(dir, &names)?;
                 lsm(leveldb::manifest(dir, &names), Dialect::LevelDb)?
             }
-            Kind::Badger => Held::Badger(Box::new(Badger::open(dir, salvage, &mut notes)?)),
+            Kind::Badger => Held::Badger(Box::new(Badger::open(dir, options, &mut notes)?)),
         };
         Ok(Store { kind, salvage, notes, held })
     }
@@ -126,11 +138,31 @@ impl Store {
     /// An error ends the walk; with [`Options::salvage`] the walk goes on behind what cannot be read.
     #[must_use]
     pub fn scan(&self, from: &[u8]) -> Scan<'_> {
+        self.scan_unseen(from, &BTreeSet::new())
+    }
+
+    /// As [`Store::scan`], but for what lies in the tables with the numbers `seen`: those that [`Store::tables`] named when
+    /// the store was walked before. A table never changes, so what is new since then is in others, or in the journals.
+    ///
+    /// What else is in those comes along: pairs that compaction moved there, and a pair that was deleted since, if its
+    /// deletion lies in a table of `seen`. Right for content that is known by its hash, to be looked at for anything else.
+    #[must_use]
+    pub fn scan_unseen(&self, from: &[u8], seen: &BTreeSet<u64>) -> Scan<'_> {
         let (merge, badger) = match &self.held {
-            Held::Lsm(lsm) => (lsm.scan(from), None),
-            Held::Badger(badger) => (badger.scan(from), Some(&**badger)),
+            Held::Lsm(lsm) => (lsm.scan(from, seen), None),
+            Held::Badger(badger) => (badger.scan(from, seen), Some(&**badger)),
         };
         Scan { merge, badger, prefix: Vec::new(), salvage: self.salvage, over: false }
+    }
+
+    /// The tables that make up the store, by number, each with the path of its file. What journals and value logs hold
+    /// besides is in none of them. No I/O, but for old LevelDB stores a look at each.
+    #[must_use]
+    pub fn tables(&self) -> Vec<(u64, PathBuf)> {
+        match &self.held {
+            Held::Lsm(lsm) => lsm.tables(),
+            Held::Badger(badger) => badger.tables(),
+        }
     }
 
     /// The pairs whose keys begin with `prefix`, as [`Store::scan`] gives them.

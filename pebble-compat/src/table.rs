@@ -172,8 +172,8 @@ impl Table {
         entries.map_err(|fault| fault.at(self.file.path(), handle.offset))
     }
 
-    fn read_data(&self, handle: Handle) -> Result<Data, Error> {
-        let bytes = block::read(&self.file, handle, "table block")?;
+    fn read_data(&self, handle: Handle, spare: Vec<u8>) -> Result<Data, Error> {
+        let bytes = block::read_into(spare, &self.file, handle, "table block")?;
         let data = if self.format.has_columns() {
             DataColumns::new(bytes).map(Data::Columns)
         } else {
@@ -356,6 +356,14 @@ enum Data {
 }
 
 impl Data {
+    /// Its memory, for another block.
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Data::Rows(rows) => rows.into_bytes(),
+            Data::Columns(columns) => columns.into_bytes(),
+        }
+    }
+
     fn advance(&mut self) -> Result<bool, Fault> {
         match self {
             Data::Rows(rows) => rows.advance(),
@@ -392,6 +400,8 @@ pub(crate) struct TableCursor {
     part: Vec<IndexEntry>,
     next: usize,
     data: Option<(Data, u64)>,
+    /// Memory of the block before.
+    spare: Vec<u8>,
     entry: Entry,
     /// Entries met, while the walk began at the first and missed none.
     counted: Option<u64>,
@@ -417,6 +427,7 @@ impl TableCursor {
             part: Vec::new(),
             next: 0,
             data: None,
+            spare: Vec::new(),
             entry: Entry { key: Vec::new(), sequence: 0, op: Op::Delete },
             counted: from.is_empty().then_some(0),
             started: false,
@@ -457,7 +468,10 @@ impl TableCursor {
                         }
                         return Ok(true);
                     }
-                    Ok(false) => self.data = None,
+                    Ok(false) => {
+                        let over = self.data.take();
+                        self.spare = over.map(|(data, _)| data.into_bytes()).unwrap_or_default();
+                    }
                     Err(fault) => return Err(self.lose(fault.into(), offset)),
                 }
             }
@@ -515,7 +529,7 @@ impl TableCursor {
         loop {
             if let Some(&(_, handle)) = self.part.get(self.next) {
                 self.next += 1;
-                return match self.table.read_data(handle) {
+                return match self.table.read_data(handle, std::mem::take(&mut self.spare)) {
                     Ok(data) => {
                         self.data = Some((data, handle.offset));
                         Ok(true)

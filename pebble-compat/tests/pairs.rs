@@ -124,3 +124,36 @@ fn a_store_in_a_folder_without_write_permission_is_read() {
         std::fs::set_permissions(&golden.dir, PermissionsExt::from_mode(0o700)).expect("a mode");
     }
 }
+
+#[test]
+fn tables_that_were_seen_are_passed_over_and_nothing_else_is() {
+    use std::collections::BTreeSet;
+    for name in ALL {
+        let golden = golden(name);
+        let store = Store::open(&golden.dir).expect(name);
+        let all: BTreeSet<_> = pairs_of(&store).into_iter().collect();
+        let numbers: BTreeSet<u64> = store.tables().into_iter().map(|(number, _)| number).collect();
+        let scan = |seen: &BTreeSet<u64>| -> BTreeSet<_> {
+            store.scan_unseen(b"", seen).map(|pair| pair.expect(name)).collect()
+        };
+        assert!(scan(&BTreeSet::new()) == all, "{name}: nothing was seen");
+        // What the store holds is in the journals, or in one of its tables.
+        let mut found = scan(&numbers);
+        assert!(numbers.is_empty() || found.len() < all.len(), "{name}: nothing was passed over");
+        for number in &numbers {
+            let others = numbers.iter().copied().filter(|other| other != number).collect();
+            found.extend(scan(&others));
+        }
+        assert!(all.is_subset(&found), "{name}: {} of {}", found.len(), all.len());
+    }
+}
+
+#[test]
+fn tables_are_named_with_the_files_that_hold_them() {
+    for name in ALL {
+        let golden = golden(name);
+        for (number, path) in Store::open(&golden.dir).expect(name).tables() {
+            assert!(path.is_file(), "{name}: {number} is {}", path.display());
+        }
+    }
+}

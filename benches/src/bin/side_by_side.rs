@@ -8,7 +8,7 @@ use coldfront_benches::fixtures::Cache;
 use coldfront_benches::machine;
 use coldfront_benches::options::{HELP, Options, Peer, Suite};
 use coldfront_benches::report::Report;
-use coldfront_benches::suite::{cold, copies, hot, http, kernel, memory};
+use coldfront_benches::suite::{cold, copies, hot, http, kernel, memory, migrate, rpc};
 use coldfront_benches::work;
 
 fn main() -> ExitCode {
@@ -58,8 +58,10 @@ fn measure(options: &Options) -> Result<()> {
         match suite {
             Suite::Http => http::run(options, &cache, &mut report)?,
             Suite::Hot => hot::run(options, &cache, &mut report)?,
+            Suite::Rpc => rpc::run(options, &cache, &mut report)?,
             Suite::Cold => cold::run(options, &cache, &mut report)?,
             Suite::Memory => memory::run(options, &cache, &mut report)?,
+            Suite::Migrate => migrate::run(options, &cache, &mut report)?,
             Suite::Kernel => kernel::run(options, &cache, &mut report)?,
             Suite::Copies => copies::run(options, &cache, &mut report)?,
         }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Launch, free_address, leashed, version_line};
+use crate::caller::BELOW;
 
 /// How much of what it serves the gateway checks against its CID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +61,7 @@ pub fn launch_over(
     scratch: &Path,
 ) -> Result<Launch> {
     let address = free_address()?;
-    let mut command = leashed(program()?);
-    let foreign = std::env::vars_os().map(|(name, _)| name);
-    // What the caller configures for a gateway of their own must not decide what is measured.
-    foreign.filter(|name| name.to_string_lossy().starts_with("COLDFRONT_")).for_each(|name| {
-        command.env_remove(name);
-    });
-    command.arg("serve");
+    let mut command = serve()?;
     match content {
         Content::Archive(blocks) => command.arg("--archive").arg(blocks),
         Content::Hot(folder) => command.arg("--hot").arg(folder),
@@ -85,6 +80,34 @@ pub fn launch_over(
         ready: ready.to_owned(),
         log: scratch.join(format!("{name}.log")),
     })
+}
+
+/// `coldfront-gateway serve` with its RPC API over the hot store in `folder`, defaults otherwise: Kubo's daemon takes all
+/// processors as well.
+pub fn launch_rpc(folder: &Path, scratch: &Path) -> Result<Launch> {
+    let address = free_address()?;
+    let mut command = serve()?;
+    command.arg("--hot").arg(folder).arg("--rpc").arg(address.to_string());
+    Ok(Launch {
+        name: "coldfront".into(),
+        command,
+        address,
+        prefix: String::new(),
+        ready: format!("{BELOW}version"),
+        log: scratch.join("coldfront-rpc.log"),
+    })
+}
+
+/// `coldfront-gateway serve` without what the caller configures for a gateway of their own: that must not decide what is
+/// measured.
+fn serve() -> Result<Command> {
+    let mut command = leashed(program()?);
+    let foreign = std::env::vars_os().map(|(name, _)| name);
+    foreign.filter(|name| name.to_string_lossy().starts_with("COLDFRONT_")).for_each(|name| {
+        command.env_remove(name);
+    });
+    command.arg("serve");
+    Ok(command)
 }
 
 /// What the gateway says about its version.

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Launch, free_address, leashed, version_line};
+use crate::caller::BELOW;
 
 /// The version that the figures speak of.
 pub const VERSION: &str = "0.42.0";
@@ -47,6 +48,11 @@ pub fn run(repo: &Path, arguments: &[&str]) -> Result<String> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A command of Kubo's over the repository `repo`, to be given its words and started.
+pub fn over(repo: &Path) -> Result<Command> {
+    Ok(command(Command::new(program()?), repo))
 }
 
 /// Kubo's gateway over the repository `repo`, whose folder `root` holds the file `ready`.
@@ -94,6 +100,14 @@ impl Store {
 
 /// A daemon over a new repository, and where its RPC API listens.
 pub fn launch_rpc(store: Store, repo: &Path, scratch: &Path) -> Result<(Launch, SocketAddr)> {
+    make(store, repo)?;
+    let launch = launch_api(store, repo, scratch)?;
+    let address = launch.address;
+    Ok((launch, address))
+}
+
+/// A new repository over a store of this kind.
+pub fn make(store: Store, repo: &Path) -> Result<()> {
     let profile = if store == Store::Pebble { "pebbleds,test" } else { "test" };
     run(repo, &["init", &format!("--profile={profile}")])?;
     if store == Store::FlatfsSynced {
@@ -102,12 +116,18 @@ pub fn launch_rpc(store: Store, repo: &Path, scratch: &Path) -> Result<(Launch, 
         ensure!(config.contains("\"sync\": false"), "{} has another form", file.display());
         fs::write(&file, config.replace("\"sync\": false", "\"sync\": true"))?;
     }
-    let mut launch = launch("kubo", repo, "", "", scratch)?;
-    // An identity CID: it needs no block.
-    launch.ready = "/ipfs/bafkqabtimvwgy3yk".into();
-    let api = free_address()?;
-    run(repo, &["config", "Addresses.API", &format!("/ip4/127.0.0.1/tcp/{}", api.port())])?;
-    Ok((launch, api))
+    Ok(())
+}
+
+/// A daemon over a repository that is there. Its address is that of the RPC API.
+pub fn launch_api(store: Store, repo: &Path, scratch: &Path) -> Result<Launch> {
+    let mut launch = launch(store.name(), repo, "", "", scratch)?;
+    launch.address = free_address()?;
+    launch.ready = format!("{BELOW}version");
+    launch.log = scratch.join("kubo-rpc.log");
+    let api = format!("/ip4/127.0.0.1/tcp/{}", launch.address.port());
+    run(repo, &["config", "Addresses.API", &api])?;
+    Ok(launch)
 }
 
 fn command(mut command: Command, repo: &Path) -> Command {

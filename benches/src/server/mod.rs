@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::caller::{BELOW, Caller};
 use crate::client::Connection;
 use crate::process::{Memory, Usage, field};
 
@@ -36,7 +37,7 @@ pub struct Launch {
     pub address: SocketAddr,
     /// What stands before a file's name in its paths: nothing for nginx, `/ipfs/CID` for a gateway.
     pub prefix: String,
-    /// A path that answers 200 as soon as the server serves.
+    /// A path that answers 200 as soon as the server serves: to GET, or to POST where it is a command of the RPC API.
     pub ready: String,
     /// Where its output goes.
     pub log: PathBuf,
@@ -107,6 +108,12 @@ impl Server {
         Connection::open(self.address)
     }
 
+    /// Forgets the peak of its memory, so that the next one is that of what follows.
+    pub fn forget_peak(&self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
+            .context("the kernel lets no peak be forgotten")
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -130,7 +137,7 @@ impl Server {
 
     fn wait_until_ready(&mut self, path: &str, begin: Instant) -> Result<()> {
         loop {
-            let answer = self.connect().and_then(|mut connection| connection.fetch(path, None));
+            let answer = self.ask(path);
             self.start_time = begin.elapsed();
             let Err(error) = answer else { return Ok(()) };
             if let Some(status) = self.child.try_wait()? {
@@ -140,6 +147,13 @@ impl Server {
                 return Err(error.context(format!("no 200 within {} s", START_LIMIT.as_secs())));
             }
             sleep(START_POLL);
+        }
+    }
+
+    fn ask(&self, path: &str) -> Result<()> {
+        match path.strip_prefix(BELOW) {
+            Some(target) => Caller::open(self.address)?.text(target).map(drop),
+            None => self.connect()?.fetch(path, None).map(drop),
         }
     }
 

@@ -81,7 +81,7 @@ impl Drop for Place {
 /// One file of 1 GiB, in turn by all; ratios are made within a round.
 fn import(options: &Options, uploads: &Uploads, place: &Place, report: &mut Report) -> Result<()> {
     let source = uploads.big.display().to_string();
-    let mut names = vec!["cp, sync".to_owned(), "library, bulk".into(), "library, logged".into()];
+    let mut names = vec!["cp, sync".to_owned(), "library, bulk".into(), "library, upload".into()];
     let stores = if options.with(Peer::Kubo) { &Store::ALL[..] } else { &[] };
     names.extend(stores.iter().map(|store| store.name().to_owned()));
     let mut rounds: Vec<Vec<Round>> = Vec::new();
@@ -92,7 +92,7 @@ fn import(options: &Options, uploads: &Uploads, place: &Place, report: &mut Repo
         read_through(&uploads.big)?;
         place.clear()?;
         row.push(copy(&uploads.big, &place.at("copy"))?);
-        for work in ["import", "import-logged"] {
+        for work in ["import", "import-upload"] {
             place.clear()?;
             let done = work::run(&[work, &source, &place.at("store")])?;
             row.push(Round::from(&done));

@@ -6,6 +6,8 @@ pub mod hot;
 pub mod http;
 pub mod kernel;
 pub mod memory;
+pub mod migrate;
+pub mod rpc;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -84,8 +84,10 @@ impl Body {
 
     /// Lets pieces of files be sent beneath hyper, by the connection that these belong to.
     pub(crate) fn sending(mut self, pieces: Pieces) -> Self {
-        if let Kind::File(file) = &mut self.kind {
-            file.pieces = Some(pieces);
+        match &mut self.kind {
+            Kind::File(file) => file.pieces = Some(pieces),
+            Kind::Emitted(emitted) => emitted.send_pieces(pieces),
+            Kind::Full(_) | Kind::Pages(_) => {}
         }
         self
     }

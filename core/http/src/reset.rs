@@ -5,6 +5,7 @@
 //! otherwise. Must not know what failed.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// The wish to reset a connection when it ends.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +27,13 @@ impl Reset {
 
 /// A connection that is closed when it is dropped, and reset where that was wished.
 #[derive(Debug)]
-pub(crate) struct Resettable {
-    stream: TcpStream,
+pub(crate) struct Resettable<S: AsFd> {
+    stream: S,
     reset: Reset,
 }
 
-impl Resettable {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: AsFd> Resettable<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Resettable { stream, reset: Reset::default() }
     }
 
@@ -42,7 +42,7 @@ impl Resettable {
     }
 }
 
-impl Drop for Resettable {
+impl<S: AsFd> Drop for Resettable<S> {
     fn drop(&mut self) {
         if self.reset.0.load(Ordering::Acquire) {
             // Where it cannot be set, the connection just ends, as it would without us.
@@ -51,7 +51,7 @@ impl Drop for Resettable {
     }
 }
 
-impl AsyncRead for Resettable {
+impl<S: AsFd + AsyncRead + Unpin> AsyncRead for Resettable<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl AsyncRead for Resettable {
     }
 }
 
-impl AsyncWrite for Resettable {
+impl<S: AsFd + AsyncWrite + Unpin> AsyncWrite for Resettable<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use coldfront::store::SendError;
 use coldfront::{Extent, StoreError};
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -231,12 +232,17 @@ impl SendFile {
     }
 
     /// Writes plain bytes that pieces follow: they leave together, not as a small packet of their own.
-    fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        plain: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             let write = || {
                 let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-                Ok(rustix::net::send(&self.stream, bytes, flags)?)
+                let mut nothing = SendAncillaryBuffer::default();
+                Ok(rustix::net::sendmsg(&self.stream, plain, &mut nothing, flags)?)
             };
             match self.stream.try_io(Interest::WRITABLE, write) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -274,6 +280,12 @@ fn out_of_step() -> io::Error {
     io::Error::other("what was written is not what the answer gave: the connection ends here")
 }
 
+impl AsFd for SendFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
 impl AsyncRead for SendFile {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -303,16 +315,16 @@ impl AsyncWrite for SendFile {
         let stands_in = |buf: &IoSlice<'_>| !buf.is_empty() && stand_in.covers(buf);
         let plain = bufs.iter().take_while(|buf| !stands_in(buf)).count();
         let (plain, rest) = bufs.split_at(plain);
-        let Some(first) = plain.iter().find(|buf| !buf.is_empty()) else {
+        if plain.iter().all(|buf| buf.is_empty()) {
             return match rest.first() {
                 Some(stand_in) => this.poll_send(cx, stand_in.len()),
                 None => Poll::Ready(Ok(0)),
             };
-        };
+        }
         plain.iter().try_for_each(|buf| this.check_plain(buf))?;
         match rest {
             [] => Pin::new(&mut this.stream).poll_write_vectored(cx, plain),
-            _ => this.poll_write_more(cx, first),
+            _ => this.poll_write_more(cx, plain),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::reset::{Reset, Resettable};
 use crate::rpc::Rpc;
 use crate::rpc::access::Access;
 use crate::rpc::trailers::AskTrailers;
-use crate::send_file::{SendFile, StandIn};
+use crate::send_file::{Pieces, SendFile, StandIn};
 use crate::tls::Tls;
 
 /// What a connection beyond the bound is told, whole: nothing is read and nothing is allocated for it.
@@ -86,8 +86,9 @@ pub async fn serve_rpc(
     let limits = rpc.limits().clone();
     let RpcListener { listener, access, tls } = listener;
     let access = Arc::new(access.at_port(listener.local_addr()?.port()));
+    let stand_in = StandIn::new();
     accept(listener, &limits, stop, |stream, stopped, place| {
-        let door = Door { rpc: rpc.clone(), access: access.clone() };
+        let door = Door { rpc: rpc.clone(), access: access.clone(), stand_in: stand_in.clone() };
         door.connection(stream, tls.clone(), stopped, place)
     })
     .await
@@ -177,6 +178,7 @@ async fn connection(
 struct Door {
     rpc: Arc<Rpc>,
     access: Arc<Access>,
+    stand_in: StandIn,
 }
 
 impl Door {
@@ -188,9 +190,17 @@ impl Door {
         _place: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else {
+            let (bridge, buffers) = self.rpc.ways();
+            let stand_in = self.stand_in.clone();
+            let stream = SendFile::new(stream, stand_in, bridge.clone(), buffers.clone());
+            let pieces = stream.pieces();
+            let stream = Resettable::new(stream);
+            let reset = stream.reset();
+            return self.serve(stream, reset, Some(pieces), &mut stopped).await;
+        };
         let stream = Resettable::new(stream);
         let reset = stream.reset();
-        let Some(tls) = tls else { return self.serve(stream, reset, &mut stopped).await };
         // Who does not shake hands in the time of a head is not waited for.
         let time = self.rpc.limits().head_time;
         let hands = tokio::select! {
@@ -198,17 +208,23 @@ impl Door {
             () = async { drop(stopped.clone().wait_for(|stop| *stop).await) } => return,
         };
         match hands {
-            Ok(Ok(stream)) => self.serve(stream, reset, &mut stopped).await,
+            // What is encrypted passes through here.
+            Ok(Ok(stream)) => self.serve(stream, reset, None, &mut stopped).await,
             Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
             Err(_) => tracing::debug!("a client did not begin TLS in time"),
         }
     }
 
-    async fn serve<S>(self, stream: S, reset: Reset, stopped: &mut watch::Receiver<bool>)
-    where
+    async fn serve<S>(
+        self,
+        stream: S,
+        reset: Reset,
+        pieces: Option<Pieces>,
+        stopped: &mut watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Door { rpc, access } = self;
+        let Door { rpc, access, .. } = self;
         let limits = rpc.limits().clone();
         let stream = Timed::new(AskTrailers::new(stream), &limits);
         let busy = stream.busy();
@@ -221,9 +237,16 @@ impl Door {
             let (rpc, access, mark) = (rpc.clone(), access.clone(), busy.begin());
             // Later versions have chunks, of which the last says that the answer is whole.
             let reset = (request.version() < Version::HTTP_11).then(|| reset.clone());
+            let pieces = pieces.clone();
             async move {
                 let response: Response<Body> = rpc.handle(&access, request).await;
-                Ok::<_, Infallible>(response.map(|body| body.marked(mark).or_reset(reset)))
+                Ok::<_, Infallible>(response.map(|body| {
+                    let body = body.marked(mark).or_reset(reset);
+                    match pieces {
+                        Some(pieces) => body.sending(pieces),
+                        None => body,
+                    }
+                }))
             }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);

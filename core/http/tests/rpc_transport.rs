@@ -4,10 +4,13 @@
 
 mod rpc;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coldfront::unixfs::import::{ImportOptions, Importer, Metadata};
 use coldfront_http::{Limits, RpcLimits};
-use rpc::{BOUNDARY, Client, limits, server, server_with};
+use rpc::{BOUNDARY, Client, hot_repo, limits, server, server_with, start};
 
 const HELLO: &str = "QmZULkCELmmk5XNfCgTnCyFgAVxBRBXyDHGGMVoLFLiXEN";
 const NOWHERE: &str = "QmcKQJXFzZbbBTvmDCi5Cpek1Nbr8BQxckz1AKsDsU8eCP";
@@ -159,7 +162,7 @@ fn a_late_failure_resets_a_client_that_knows_no_chunks_and_a_whole_answer_just_e
         let head = Client::head_of_upload("add", &format!("Content-Length: {}", body.len()));
         client.send(head.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
         client.send(body.as_bytes());
-        client.to_the_end()
+        client.until_the_end()
     };
     let (answer, error) = add(true);
     assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.matches("Qm").count() == 2, "{answer}");
@@ -261,4 +264,52 @@ fn a_node_without_a_hot_store_reads_and_says_why_it_does_not_write() {
     let message = server.upload("add", &[("a", b"hello\n")]).message();
     assert!(message.contains("--hot DIR"), "{message}");
     assert_eq!(server.upload("add?only-hash=true", &[("a", b"hello\n")]).status, 200);
+}
+
+#[test]
+fn what_is_sent_from_the_files_of_a_store_is_byte_for_byte_what_was_put_there() {
+    const LEAF: usize = 256 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let repo = hot_repo(&folder.path().join("hot"));
+    let content: Vec<u8> = (0..5 * LEAF + 77).map(|at| ((at / 251) ^ at) as u8).collect();
+    // In bulk, so that it lies in files and not in a log.
+    let store = Arc::new(repo.hot().unwrap().bulk("test"));
+    let mut importer = Importer::new(&ImportOptions::cid_v1(), store).unwrap();
+    let root = importer.file(&content[..], &Metadata::NONE).unwrap().cid;
+    importer.finish().unwrap();
+    let server = start(repo, limits(), |rpc| rpc);
+    let mut client = server.connect();
+    let refs = client.call(&format!("refs?arg={root}")).values();
+    let leaves: Vec<_> = refs.iter().map(|value| value["Ref"].as_str().unwrap()).collect();
+    assert_eq!(leaves.len(), 6);
+    for _ in 0..3 {
+        let whole = client.call(&format!("cat?arg={root}"));
+        assert!(whole.bytes() == content && whole.trailers.is_empty());
+        let part = client.call(&format!("cat?arg={root}&offset=100&length=600000"));
+        assert!(part.bytes() == content[100..600_100]);
+        for (leaf, bytes) in leaves.iter().zip(content.chunks(LEAF)) {
+            let block = client.call(&format!("block/get?arg={leaf}"));
+            assert!(block.bytes() == bytes && !block.cut, "{leaf}");
+            assert_eq!(client.call(&format!("block/stat?arg={leaf}")).status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_long_list_of_pins_has_each_once_the_first_one_by_one_and_the_others_together() {
+    const PINS: usize = 1000;
+    let server = server();
+    let names: Vec<_> = (0..PINS).map(|number| format!("file {number}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    assert_eq!(server.upload("add?progress=false", &files).values().len(), PINS);
+    let list = server.call("pin/ls?stream=true&type=recursive");
+    let cids: BTreeSet<_> =
+        list.values().iter().map(|row| row["Cid"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((cids.len(), list.values().len()), (PINS, PINS));
+    let lines = |chunk: &Vec<u8>| chunk.iter().filter(|byte| **byte == b'\n').count();
+    assert!(list.chunks.iter().take(16).all(|chunk| lines(chunk) == 1));
+    assert!(list.chunks.len() < PINS / 4, "{} chunks", list.chunks.len());
+    let object = server.call("pin/ls?type=recursive").values().remove(0);
+    let keys: BTreeSet<_> = object["Keys"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, cids);
 }

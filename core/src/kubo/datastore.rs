@@ -10,6 +10,7 @@ use coldfront_flatfs::{FlatFs, Key};
 use coldfront_pebble::{Options, Scan, Store};
 use data_encoding::BASE32_NOPAD;
 
+use super::behind::is_cached;
 use super::error::RepositoryError;
 use super::spec::{Mount, StoreSpec};
 use crate::block::MAX_BLOCK_LEN;
@@ -57,7 +58,8 @@ impl Datastore {
                     Reader::Memory
                 }
                 StoreSpec::Pairs { path, .. } => {
-                    let store = Store::open_with(path, Options::new().salvage(salvage))?;
+                    let options = Options::new().salvage(salvage).drop_behind(is_cached);
+                    let store = Store::open_with(path, options)?;
                     notes.extend(store.notes().iter().map(ToString::to_string));
                     Reader::Pairs(Box::new(store))
                 }

@@ -10,6 +10,7 @@
 //! - `key`: the name of a block. `tree`: a flatfs tree, listed.
 //! - `pins`, `pinset` (before repository version 11), `names`, `keystore`: what is kept beside blocks.
 
+pub(crate) mod behind;
 mod datastore;
 mod error;
 mod key;

@@ -31,6 +31,8 @@ pub struct Shard {
     pub name: OsString,
     /// When a name in it was last made or removed, in nanoseconds since 1970. Unchanged, nothing was added.
     pub changed: i128,
+    /// The device that it lies on: others where another disk is mounted in the tree.
+    pub device: u64,
 }
 
 /// The shard directories of a tree, by name. One `stat` each.
@@ -39,7 +41,7 @@ pub struct Shard {
 /// What the system says; `InvalidData` for more than [`MAX_SHARDS`].
 pub fn shards(root: &Path, shard_fn: ShardFn) -> io::Result<Vec<Shard>> {
     if shard_fn.shard_of("A").is_empty() {
-        return Ok(vec![Shard { name: OsString::new(), changed: changed(root)? }]);
+        return Ok(vec![Shard::look_at(OsString::new(), root)?]);
     }
     let mut found = Vec::new();
     for entry in fs::read_dir(root)? {
@@ -52,8 +54,8 @@ pub fn shards(root: &Path, shard_fn: ShardFn) -> io::Result<Vec<Shard>> {
             let what = format!("more than {MAX_SHARDS} shard directories");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        match changed(&entry.path()) {
-            Ok(changed) => found.push(Shard { name, changed }),
+        match Shard::look_at(name, &entry.path()) {
+            Ok(shard) => found.push(shard),
             // Removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -63,9 +65,12 @@ pub fn shards(root: &Path, shard_fn: ShardFn) -> io::Result<Vec<Shard>> {
     Ok(found)
 }
 
-fn changed(path: &Path) -> io::Result<i128> {
-    let stat = fs::metadata(path)?;
-    Ok(i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec()))
+impl Shard {
+    fn look_at(name: OsString, path: &Path) -> io::Result<Shard> {
+        let stat = fs::metadata(path)?;
+        let changed = i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec());
+        Ok(Shard { name, changed, device: stat.dev() })
+    }
 }
 
 /// What a shard directory holds.
@@ -121,8 +126,13 @@ impl Files {
     /// The next files, at most [`MAX_SORTED`], in the order of their inodes; none at the end. Kinds of files come from
     /// the directory, so nothing is looked at.
     pub fn next_sorted(&mut self) -> io::Result<Vec<File>> {
+        self.next_some(MAX_SORTED)
+    }
+
+    /// As [`Files::next_sorted`], at most `most` of them.
+    pub fn next_some(&mut self, most: usize) -> io::Result<Vec<File>> {
         let mut found: Vec<(u64, Box<[u8]>)> = Vec::new();
-        while found.len() < MAX_SORTED {
+        while found.len() < most {
             let Some(entry) = self.entries.next() else { break };
             let entry = entry?;
             let name = entry.file_name();

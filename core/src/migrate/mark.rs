@@ -8,6 +8,8 @@
 //! shard/NAME        a shard directory of a flatfs tree whose blocks are all in: its time of change, 16 bytes, big-endian
 //! pairs             a store of pairs: 8 bytes that tell whether it was written since, a byte 0 (under way) or 1 (done),
 //!                   the last key done
+//! tables            of such a store that is all copied: for each table its number, the length and the time of change of its
+//!                   file, 8 bytes each; those that are still the same are not read again
 //! car               a CAR file: its length and its time of change, 8 bytes each, the offset behind the last block
 //! root/CID          everything below a root is in
 //! fault/PLACE       JSON: what is wrong there; tried again by the next run
@@ -27,6 +29,7 @@ const AT_A_TIME: usize = 1000;
 
 pub(super) const STATUS: &[u8] = b"status";
 pub(super) const PAIRS: &[u8] = b"pairs";
+pub(super) const TABLES: &[u8] = b"tables";
 pub(super) const CAR: &[u8] = b"car";
 
 /// The records of the job that copies from `source`.

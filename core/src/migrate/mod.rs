@@ -29,7 +29,7 @@ mod scrub;
 mod source;
 mod verify;
 
-pub use copy::Pace;
+pub use copy::{Pace, StepBack};
 pub use error::MigrateError;
 pub use mark::{JobStatus, jobs, jobs_told};
 pub use plan::{Estimate, Plan, plan};

@@ -38,6 +38,10 @@ const READING_TIME: Duration = Duration::from_secs(10);
 /// Pins and other records that are counted where there are no more.
 const RECORDS_COUNTED: u64 = 1_000_000;
 
+/// Time that the file of a block takes on the way back beside its bytes: made, named, renamed and closed, with four threads
+/// at it. Measured on ext4, in `benches/README.md`.
+const WRITING_A_FILE: Duration = Duration::from_micros(60);
+
 /// Bytes that a block takes in a hot store beside its own: index, number, links.
 const BESIDE_A_BLOCK: u64 = 150;
 
@@ -108,6 +112,15 @@ impl Plan {
             .then(|| Duration::from_secs(self.bytes.value.div_ceil(self.bytes_per_second)))
     }
 
+    /// How long the way back takes, all of it: the bytes at the speed of the sample, as they go to a disk like the one that
+    /// they came from, and a file for each block. With `since` it is as much less as less was added; a plan of the export
+    /// itself tells that from the target.
+    pub fn way_back(&self) -> Option<Duration> {
+        let files =
+            WRITING_A_FILE.saturating_mul(u32::try_from(self.blocks.value).unwrap_or(u32::MAX));
+        self.takes().map(|takes| takes.saturating_add(files))
+    }
+
     /// Whether there is room for the target, where that is known.
     pub fn has_room(&self) -> Option<bool> {
         self.free.map(|free| free > self.needs)
@@ -129,6 +142,7 @@ impl Plan {
             "bad_in_sample": self.bad_in_sample,
             "bytes_per_second": self.bytes_per_second,
             "seconds": self.takes().map(|takes| takes.as_secs()),
+            "way_back_seconds": self.way_back().map(|takes| takes.as_secs()),
             "needs": self.needs,
             "free": self.free,
             "has_room": self.has_room(),

@@ -135,6 +135,8 @@ pub struct Report {
     pub held: u64,
     /// Shard directories in which nothing was added since they were last copied, and which were not listed.
     pub shards_skipped: u64,
+    /// Tables of a store that were copied before and not read again.
+    pub tables_skipped: u64,
     /// Blocks copied whose hash function is not one of Kubo's, so that nobody can tell whether they are right.
     pub unverified: u64,
     /// Blocks that stand in their CIDs and were left out.
@@ -197,6 +199,7 @@ impl Report {
             "bytes": self.bytes,
             "held": self.held,
             "shards_skipped": self.shards_skipped,
+            "tables_skipped": self.tables_skipped,
             "unverified": self.unverified,
             "identity": self.identity,
             "foreign": self.foreign,
@@ -227,6 +230,7 @@ impl fmt::Display for Report {
         line("bytes", self.bytes);
         line("held already", self.held);
         line("shard directories skipped", self.shards_skipped);
+        line("tables skipped", self.tables_skipped);
         line("hash function not known", self.unverified);
         line("identity blocks left out", self.identity);
         line("files that are no blocks", self.foreign);

@@ -17,6 +17,7 @@ use super::progress::Event;
 use super::report::{Fault, FaultKind, Report};
 use super::source::{Part, Source, chain};
 use crate::block::Cid;
+use crate::kubo::behind::is_cached;
 use crate::pin::PinIndex;
 use crate::store::hot::{BulkWriter, HotStore, Records};
 
@@ -187,12 +188,18 @@ impl<'a> Run<'a, '_> {
     fn everything(&mut self) -> Result<(), MigrateError> {
         let source = self.shared.source;
         let mut car_roots = Vec::new();
-        for part in source.parts() {
+        let parts = source.parts();
+        let is_tree =
+            |part: &Part<'a>| if let Part::Tree(tree) = part { Some(*tree) } else { None };
+        let trees: Vec<_> = parts.iter().filter_map(is_tree).collect();
+        if !trees.is_empty()
+            && self.copy(&mut TreeOrder::new(&trees, self.shared.records)?)?.is_break()
+        {
+            return Ok(());
+        }
+        for part in parts {
             let end = match part {
-                Part::Tree(tree) => {
-                    let mut order = TreeOrder::new(tree, self.shared.records)?;
-                    self.copy(&mut order)?
-                }
+                Part::Tree(_) => continue,
                 Part::Pairs { store, folder, prefix } => self.pairs(store, folder, prefix)?,
                 Part::Car(path) => {
                     let mut order = CarOrder::new(path, self.shared.records)?;
@@ -238,7 +245,8 @@ impl<'a> Run<'a, '_> {
         let end = self.copy(&mut order)?;
         let Some(why) = order.broken.take().filter(|_| end.is_continue()) else { return Ok(end) };
         self.report.note(format!("read on behind what is damaged: {why}"));
-        let salvaged = Store::open_with(folder, Options::new().salvage(true))?;
+        let salvaged =
+            Store::open_with(folder, Options::new().salvage(true).drop_behind(is_cached))?;
         match PairsOrder::new(&salvaged, folder, prefix, self.shared.records)? {
             Some(mut order) => self.copy(&mut order),
             None => Ok(ControlFlow::Continue(())),

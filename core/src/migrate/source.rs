@@ -13,6 +13,7 @@ use data_encoding::BASE32_NOPAD;
 use super::error::MigrateError;
 use super::report::FaultKind;
 use crate::block::{Cid, DAG_CBOR, DAG_PB, MAX_BLOCK_LEN, RAW};
+use crate::kubo::behind::is_cached;
 use crate::kubo::{BlockMount, Mount, Repository, RepositoryOptions, StoreSpec};
 
 /// Something that blocks are copied from. Nothing of it is ever changed.
@@ -63,7 +64,7 @@ impl Source {
             let options = RepositoryOptions { salvage, ..RepositoryOptions::new(&path) };
             Kind::Repository(Box::new(Repository::open(&options)?))
         } else {
-            match Store::open_with(&path, Options::new().salvage(salvage)) {
+            match Store::open_with(&path, Options::new().salvage(salvage).drop_behind(is_cached)) {
                 Ok(store) => Kind::Pairs(Box::new(store)),
                 Err(coldfront_pebble::Error::NotAStore { .. }) => {
                     return Err(MigrateError::NoSource { path });

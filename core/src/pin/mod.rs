@@ -381,6 +381,7 @@ impl PinIndex {
     fn begin(&self, pin: &NewPin) -> Result<Option<(PinKey, u64)>, PinError> {
         let place = self.look(&pin.cid)?;
         self.hot().take_room(ROW_LEN)?;
+        self.hot().flush_below(&pin.cid)?;
         let mut edit = self.hot().edit();
         let entry = self.entry_for(&mut edit, &pin.cid, place)?;
         let key = PinKey::pin(entry.id, Spelling::of(&pin.cid));

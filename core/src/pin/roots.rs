@@ -68,6 +68,7 @@ impl PinIndex {
     /// Writes a record that keeps the root while it is walked. One that is there for another name, or this one, stays.
     fn begin_root(&self, cid: &Cid) -> Result<(PinKey, u64), PinError> {
         let place = self.look(cid)?;
+        self.hot().flush_below(cid)?;
         let mut edit = self.hot().edit();
         let entry = self.entry_for(&mut edit, cid, place)?;
         let key = PinKey::root(entry.id, Spelling::of(cid));

@@ -15,11 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use manifest::is_manifest;
 pub(crate) use table::{Cursor, Table};
 
+use crate::behind::IsCached;
 use crate::error::{Error, Notes};
 use crate::journal::Journal;
+use crate::lsm::without;
 use crate::manifest::{TableInfo, runs};
 use crate::merge::{Merge, Source};
 use crate::source::{SourceFile, list, number_before};
+use crate::store::Options;
 use value::{Pointer, Stored};
 use vlog::VLog;
 
@@ -55,6 +58,7 @@ pub(crate) struct Badger {
 pub(crate) struct Tables {
     dir: PathBuf,
     checksums: BTreeMap<u64, Vec<u8>>,
+    is_cached: Option<IsCached>,
     whole: Mutex<BTreeSet<u64>>,
     /// Most recently used last.
     open: Mutex<Vec<(u64, Arc<Table>)>>,
@@ -64,6 +68,7 @@ pub(crate) struct Tables {
 #[derive(Debug)]
 struct VLogs {
     dir: PathBuf,
+    is_cached: Option<IsCached>,
     present: BTreeSet<u64>,
     /// Most recently used last.
     open: Mutex<Vec<(u64, Arc<VLog>)>>,
@@ -71,12 +76,14 @@ struct VLogs {
 
 impl Badger {
     /// Reads the manifest, every table for its checksum, and the value logs from where the tables end.
-    pub(crate) fn open(dir: &Path, salvage: bool, notes: &mut Notes) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, options: Options, notes: &mut Notes) -> Result<Self, Error> {
+        let Options { salvage, is_cached } = options;
         let live = manifest::read(&dir.join(manifest::NAME), notes)?;
         let checksums = live.iter().map(|(id, table)| (*id, table.checksum.clone())).collect();
         let tables = Tables {
             dir: dir.to_owned(),
             checksums,
+            is_cached,
             whole: Mutex::new(BTreeSet::new()),
             open: Mutex::new(Vec::new()),
         };
@@ -94,7 +101,7 @@ impl Badger {
             levels: levels.into_iter().map(|(level, tables)| (level, in_runs(tables))).collect(),
             journal: Journal::default(),
             moved: BTreeMap::new(),
-            vlogs: VLogs::list(dir)?,
+            vlogs: VLogs::list(dir, is_cached)?,
         };
         store.replay(salvage, notes)?;
         Ok(store)
@@ -121,13 +128,20 @@ impl Badger {
         Ok(())
     }
 
-    /// The pairs from `from` on, as they are stored.
-    pub(crate) fn scan(&self, from: &[u8]) -> Merge<'_> {
+    /// The pairs from `from` on that are not in the tables `seen`, as they are stored.
+    pub(crate) fn scan(&self, from: &[u8], seen: &BTreeSet<u64>) -> Merge<'_> {
         let mut sources = vec![Source::journal(&self.journal, from)];
         for run in self.levels.values().flatten() {
-            sources.push(Source::badger(RunCursor::new(&self.tables, Arc::clone(run), from)));
+            let run = without(run, seen);
+            sources.push(Source::badger(RunCursor::new(&self.tables, run, from)));
         }
         Merge::new(sources)
+    }
+
+    /// Its tables, with their files.
+    pub(crate) fn tables(&self) -> Vec<(u64, PathBuf)> {
+        let numbers = self.levels.values().flatten().flat_map(|run| run.iter());
+        numbers.map(|table| (table.number, self.tables.path_of(table.number))).collect()
     }
 
     /// The value that a stored pair stands for: `None` when it is deleted, expired, or Badger's own.
@@ -242,7 +256,11 @@ impl Tables {
     }
 
     fn open_file(&self, id: u64) -> Result<SourceFile, Error> {
-        SourceFile::open(self.dir.join(format!("{id:06}.sst")))
+        SourceFile::open_as(self.path_of(id), self.is_cached)
+    }
+
+    fn path_of(&self, id: u64) -> PathBuf {
+        self.dir.join(format!("{id:06}.sst"))
     }
 
     /// Opens a table, and checks all of it against its checksum unless that was done before: its blocks have none.
@@ -262,10 +280,10 @@ impl Tables {
 }
 
 impl VLogs {
-    fn list(dir: &Path) -> Result<Self, Error> {
+    fn list(dir: &Path, is_cached: Option<IsCached>) -> Result<Self, Error> {
         let names = list(dir)?;
         let present = names.iter().filter_map(|name| number_before(name, "vlog")).collect();
-        Ok(VLogs { dir: dir.to_owned(), present, open: Mutex::new(Vec::new()) })
+        Ok(VLogs { dir: dir.to_owned(), is_cached, present, open: Mutex::new(Vec::new()) })
     }
 
     fn path_of(&self, id: u64) -> PathBuf {
@@ -274,7 +292,7 @@ impl VLogs {
 
     fn get(&self, id: u64) -> Result<Arc<VLog>, Error> {
         cached(&self.open, MAX_OPEN_VLOGS, id, || {
-            Ok(VLog::new(SourceFile::open(self.path_of(id))?, id))
+            Ok(VLog::new(SourceFile::open_as(self.path_of(id), self.is_cached)?, id))
         })
     }
 

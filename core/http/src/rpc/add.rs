@@ -323,7 +323,10 @@ impl Adding<'_> {
             return Err(Failed::new("expected a file argument"));
         }
         self.settle()?;
-        self.emit_held()
+        match self.held.take() {
+            Some(last) => self.call.emit_last(&last),
+            None => Ok(()),
+        }
     }
 
     /// Everything in one directory.

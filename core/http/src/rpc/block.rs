@@ -6,7 +6,7 @@ use bytes::Bytes;
 use coldfront::block::{DAG_CBOR, DAG_PB, IDENTITY, RAW};
 use coldfront::gc::{Removal, remove};
 use coldfront::pin::{PinIndex, PinStatus};
-use coldfront::{Block, BlockStore, Cid};
+use coldfront::{Block, BlockStore, Cid, ContentPath, ReadError};
 use serde::Serialize;
 
 use super::call::Call;
@@ -69,6 +69,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// A block of so many bytes is sent from where it lies, as files are; a shorter one is read here.
+const LONG: u64 = 32 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct BlockStat {
@@ -78,9 +81,20 @@ struct BlockStat {
 
 fn get(call: &mut Call) -> Result<(), Failed> {
     let cid = call.resolve_cid(call.arg(0))?;
-    let block = call.repo().block(&cid)?.ok_or_else(|| Failed::not_found(&cid))?;
+    let missing = || Failed::not_found(&cid);
+    let size = call.repo().size(&cid)?.unwrap_or(0);
+    if size < LONG {
+        let block = call.repo().block(&cid)?.ok_or_else(missing)?;
+        call.begin_bytes("application/vnd.ipld.raw", None)?;
+        return call.bytes(block.into_data());
+    }
+    let found = call.repo().resolve_block(&ContentPath::new(cid)).map_err(|error| match error {
+        ReadError::Missing(_) => missing(),
+        error => error.into(),
+    })?;
+    let reader = call.repo().read(&found.node, ..);
     call.begin_bytes("application/vnd.ipld.raw", None)?;
-    call.bytes(block.into_data())
+    call.files_to_client(vec![reader])
 }
 
 fn stat(call: &mut Call) -> Result<(), Failed> {

@@ -32,6 +32,9 @@ const MAX_WAITING: usize = 16 * 1024;
 /// The most bytes of one event.
 const PIECE: usize = 64 * 1024;
 
+/// The most bytes of an answer that are held back for its end.
+const MAX_HELD: usize = 16 * 1024;
+
 /// A call of a command.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -200,25 +203,38 @@ impl Call {
 
     /// Emits one of several values.
     pub(crate) fn emit(&mut self, value: &impl Serialize) -> Result<(), Failed> {
-        self.out.begin(Form::Values)?;
+        self.out.begin(Form::Values);
         self.out.value(value)
+    }
+
+    /// Emits the last of several values: it leaves with the end.
+    pub(crate) fn emit_last(&mut self, value: &impl Serialize) -> Result<(), Failed> {
+        self.out.begin(Form::Values);
+        self.out.last(value)
     }
 
     /// Emits the only value.
     pub(crate) fn once(&mut self, value: &impl Serialize) -> Result<(), Failed> {
-        self.out.begin(Form::Once)?;
+        self.out.begin(Form::Once);
         self.out.value(value)
+    }
+
+    /// Emits some of several values, a line each.
+    pub(crate) fn lines(&mut self, lines: Bytes) -> Result<(), Failed> {
+        self.out.begin(Form::Values);
+        self.out.bytes(lines)
     }
 
     /// Emits a piece of the only value, in JSON.
     pub(crate) fn once_piece(&mut self, json: Bytes) -> Result<(), Failed> {
-        self.out.begin(Form::Once)?;
+        self.out.begin(Form::Once);
         self.out.bytes(json)
     }
 
     /// Begins the only value, of which the text is emitted as bytes, since it may be long.
     pub(crate) fn begin_once(&mut self) -> Result<(), Failed> {
-        self.out.begin(Form::Once)
+        self.out.begin(Form::Once);
+        self.check()
     }
 
     /// Begins an answer of bytes.
@@ -227,7 +243,8 @@ impl Call {
         content_type: &'static str,
         len: Option<u64>,
     ) -> Result<(), Failed> {
-        self.out.begin(Form::Bytes(content_type, len))
+        self.out.begin(Form::Bytes(content_type, len));
+        self.check()
     }
 
     /// Emits bytes.
@@ -258,12 +275,17 @@ fn list_failed(error: std::io::Error) -> Failed {
 }
 
 /// The way to whoever answers.
+///
+/// What can leave together does: each event by itself wakes the connection and costs a packet, and most answers are a head, a
+/// value and an end that are there at once.
 #[derive(Debug)]
 pub(crate) struct Emitter {
     events: mpsc::Sender<Event>,
     cancel: Cancel,
     deadline: Option<Instant>,
-    begun: bool,
+    form: Option<Form>,
+    /// Events that leave with the next: the beginning, and of a short answer everything.
+    held: Vec<Event>,
     waiting: Vec<u8>,
 }
 
@@ -273,7 +295,7 @@ impl Emitter {
         cancel: Cancel,
         deadline: Option<Instant>,
     ) -> Self {
-        Emitter { events, cancel, deadline, begun: false, waiting: Vec::new() }
+        Emitter { events, cancel, deadline, form: None, held: Vec::new(), waiting: Vec::new() }
     }
 
     /// Whether work should stop.
@@ -287,23 +309,45 @@ impl Emitter {
         }
     }
 
-    fn send(&self, event: Event) -> Result<(), Failed> {
+    /// An event behind those that are held.
+    fn with_held(&mut self, event: Event) -> Event {
+        if self.held.is_empty() {
+            return event;
+        }
+        self.held.push(event);
+        Event::Together(std::mem::take(&mut self.held))
+    }
+
+    fn send(&mut self, event: Event) -> Result<(), Failed> {
+        let event = self.with_held(event);
         self.events.blocking_send(event).map_err(|_| Failed::gone())
     }
 
-    fn begin(&mut self, form: Form) -> Result<(), Failed> {
-        if self.begun {
-            return Ok(());
+    fn begin(&mut self, form: Form) {
+        if self.form.is_none() {
+            self.form = Some(form);
+            self.held.push(Event::Begin(form));
         }
-        self.begun = true;
-        self.send(Event::Begin(form))
+    }
+
+    /// Keeps bytes for the next event where they are the first and few: most often that is the end.
+    fn hold(&mut self, bytes: &Bytes) -> bool {
+        let first = matches!(self.held.as_slice(), [Event::Begin(_)]) && bytes.len() <= MAX_HELD;
+        if first {
+            self.held.push(Event::Data(bytes.clone()));
+        }
+        first
     }
 
     /// A value leaves at once where the client keeps up; else values gather, and leave together.
     fn value(&mut self, value: &impl Serialize) -> Result<(), Failed> {
         json::write_line(&mut self.waiting, value);
         let values = Bytes::from(std::mem::take(&mut self.waiting));
-        match self.events.try_send(Event::Data(values)) {
+        if self.form == Some(Form::Once) && self.hold(&values) {
+            return self.check();
+        }
+        let event = self.with_held(Event::Data(values));
+        match self.events.try_send(event) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(Failed::gone()),
             Err(TrySendError::Full(event)) => match event {
@@ -316,7 +360,17 @@ impl Emitter {
         }
     }
 
+    /// A value that nothing follows but the end.
+    fn last(&mut self, value: &impl Serialize) -> Result<(), Failed> {
+        json::write_line(&mut self.waiting, value);
+        self.held.push(Event::Data(std::mem::take(&mut self.waiting).into()));
+        self.check()
+    }
+
     fn bytes(&mut self, mut bytes: Bytes) -> Result<(), Failed> {
+        if self.hold(&bytes) {
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE));
             self.send(Event::Data(piece))?;
@@ -327,11 +381,10 @@ impl Emitter {
     /// What gathered, and how it ended.
     pub(crate) fn finish(mut self, result: Result<(), Failed>) {
         let waiting = std::mem::take(&mut self.waiting);
-        let sent = match waiting.is_empty() {
-            true => Ok(()),
-            false => self.send(Event::Data(waiting.into())),
-        };
+        if !waiting.is_empty() {
+            self.held.push(Event::Data(waiting.into()));
+        }
         // Nobody is there to be told.
-        let _ = sent.and_then(|()| self.send(Event::End(result)));
+        let _ = self.send(Event::End(result));
     }
 }

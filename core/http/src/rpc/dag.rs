@@ -148,7 +148,7 @@ fn put(call: &mut Call) -> Result<(), Failed> {
         store.sync()?;
         cids.iter().for_each(|cid| call.changed(cid));
     }
-    held.map_or(Ok(()), |last| call.emit(&last))
+    held.map_or(Ok(()), |last| call.emit_last(&last))
 }
 
 fn get(call: &mut Call) -> Result<(), Failed> {

@@ -86,7 +86,7 @@ use access::{Access, Admitted};
 use args::Parsed;
 use call::{Call, Caller, Emitter};
 use error::{Failed, FailedKind};
-use response::{Answering, Cancel, CancelOnDrop, EVENTS};
+use response::{Answering, Cancel, CancelOnDrop, EVENTS, Events};
 use table::{Class, Command};
 use upload::{Room, Upload};
 
@@ -128,6 +128,11 @@ impl Rpc {
     /// The node below.
     pub fn daemon(&self) -> &Arc<Daemon> {
         &self.daemon
+    }
+
+    /// The way to disks of answers that send files, and the memory for them.
+    pub(crate) fn ways(&self) -> (&Arc<Bridge>, &Arc<Buffers>) {
+        (&self.stream, &self.buffers)
     }
 
     /// The bounds it was made with.
@@ -208,7 +213,7 @@ impl Rpc {
         let (stream, buffers, ahead) =
             (self.stream.clone(), self.buffers.clone(), self.limits.read_ahead);
         Ok(Answering {
-            events,
+            events: Events::new(events),
             late: command.late,
             pace: caller.pace(),
             drained,

@@ -261,41 +261,73 @@ struct List<'c> {
     call: &'c mut Call,
     stream: bool,
     names: bool,
-    /// Of the older form, what has not left yet.
-    object: Vec<u8>,
-    any: bool,
+    /// What has not left yet.
+    waiting: Vec<u8>,
+    rows: u64,
+    /// Pins that were looked at, listed or not.
+    seen: u64,
+    sent: Instant,
 }
 
-/// Bytes of the older form that leave at once.
-const OBJECT_PIECE: usize = 32 * 1024;
+/// Bytes of a list that leave at once. Sixteen such pieces wait for a slow client, in each of the calls that may stream.
+const LIST_PIECE: usize = 8 * 1024;
+
+/// Rows that leave one by one: what a person looks at, and what a client takes that wants the first. Of a million rows each
+/// by itself would be a packet.
+const SINGLE_ROWS: u64 = 64;
+
+/// The longest time that a row waits for others.
+const ROW_TIME: Duration = Duration::from_millis(10);
+
+/// Pins between two looks at the clock.
+const LOOK_EVERY: u64 = 256;
 
 impl List<'_> {
     fn put(&mut self, cid: &str, kind: &str, name: &str) -> Result<(), Failed> {
         let name = if self.names { name } else { "" };
+        self.rows += 1;
         if self.stream {
-            return self.call.emit(&Listed { cid, name, kind });
+            let row = Listed { cid, name, kind };
+            if self.rows <= SINGLE_ROWS {
+                return self.call.emit(&row);
+            }
+            super::json::write_line(&mut self.waiting, &row);
+        } else {
+            self.waiting.extend_from_slice(if self.rows > 1 { b"," } else { b"{\"Keys\":{" });
+            super::json::write_line(&mut self.waiting, &cid);
+            self.waiting.pop();
+            self.waiting.push(b':');
+            super::json::write_line(&mut self.waiting, &Key { kind, name });
+            self.waiting.pop();
         }
-        self.object.extend_from_slice(if self.any { b"," } else { b"{\"Keys\":{" });
-        self.any = true;
-        super::json::write_line(&mut self.object, &cid);
-        self.object.pop();
-        self.object.push(b':');
-        super::json::write_line(&mut self.object, &Key { kind, name });
-        self.object.pop();
-        if self.object.len() >= OBJECT_PIECE { self.send() } else { Ok(()) }
+        if self.waiting.len() >= LIST_PIECE { self.send() } else { Ok(()) }
+    }
+
+    /// To be said for each pin that is looked at: what is listed leaves in time, and nobody works for a client that is gone.
+    fn look(&mut self) -> Result<(), Failed> {
+        self.seen += 1;
+        if !self.seen.is_multiple_of(LOOK_EVERY) {
+            return Ok(());
+        }
+        self.call.check()?;
+        let late = self.stream && !self.waiting.is_empty() && self.sent.elapsed() >= ROW_TIME;
+        if late { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), Failed> {
-        let piece = std::mem::take(&mut self.object);
-        self.call.once_piece(piece.into())
+        self.sent = Instant::now();
+        let piece = std::mem::take(&mut self.waiting).into();
+        match self.stream {
+            true => self.call.lines(piece),
+            false => self.call.once_piece(piece),
+        }
     }
 
     fn finish(mut self) -> Result<(), Failed> {
-        if self.stream {
-            return Ok(());
+        if !self.stream {
+            self.waiting.extend_from_slice(if self.rows > 0 { b"}}\n" } else { b"{}\n" });
         }
-        self.object.extend_from_slice(if self.any { b"}}\n" } else { b"{}\n" });
-        self.send()
+        if self.waiting.is_empty() { Ok(()) } else { self.send() }
     }
 }
 
@@ -306,7 +338,8 @@ fn ls(call: &mut Call) -> Result<(), Failed> {
     let names = call.options.flag("names") || !name.is_empty();
     let stream = call.options.flag("stream");
     let args = call.args.clone();
-    let list = List { call, stream, names, object: Vec::new(), any: false };
+    let sent = Instant::now();
+    let list = List { call, stream, names, waiting: Vec::new(), rows: 0, seen: 0, sent };
     if args.is_empty() { list_all(list, wanted, &name) } else { list_some(list, wanted, &args) }
 }
 
@@ -323,6 +356,7 @@ fn list_all(mut list: List<'_>, wanted: Wanted, part: &str) -> Result<(), Failed
         }
         for pin in pins.list(Some(mode)) {
             let pin = pin?;
+            list.look()?;
             if pin.name.contains(part) {
                 list.put(&cids.show(&pin.cid), text, &pin.name)?;
             }
@@ -330,10 +364,8 @@ fn list_all(mut list: List<'_>, wanted: Wanted, part: &str) -> Result<(), Failed
     }
     // What has no name has no part of one.
     if wanted.has(Wanted::Indirect) && part.is_empty() {
-        for (at, cid) in pins.indirect().enumerate() {
-            if at % 1024 == 0 {
-                list.call.check()?;
-            }
+        for cid in pins.indirect() {
+            list.look()?;
             list.put(&cids.show(&cid?), "indirect", "")?;
         }
     }
@@ -347,12 +379,14 @@ fn list_some(mut list: List<'_>, wanted: Wanted, args: &[String]) -> Result<(), 
     let mut found = Vec::new();
     for path in args {
         let cid = list.call.resolve_cid(path)?;
-        // Asked for alone, it is found beside a pin of the block's own.
-        let status = match wanted {
-            Wanted::Indirect => pins.through(&cid)?.map(|through| PinStatus::Indirect { through }),
-            _ => Some(pins.status(&cid)?),
+        // Asked for alone, it is found beside a direct pin of the block's own, as by Kubo; one that is recursive hides it.
+        let status = match (wanted, pins.status(&cid)?) {
+            (Wanted::Indirect, PinStatus::Direct) => pins
+                .through(&cid)?
+                .map_or(PinStatus::NotPinned, |through| PinStatus::Indirect { through }),
+            (_, status) => status,
         };
-        let kind = match status.unwrap_or(PinStatus::NotPinned) {
+        let kind = match status {
             PinStatus::Recursive if wanted.has(Wanted::Recursive) => "recursive".to_owned(),
             PinStatus::Direct if wanted.has(Wanted::Direct) => "direct".to_owned(),
             PinStatus::Indirect { through } if wanted.has(Wanted::Indirect) => {

@@ -4,6 +4,7 @@
 //! queue between a command's thread and the socket. Must not know any command. Rules: go-ipfs-cmds
 //! `http/responseemitter.go`; the recorded answers of Kubo 0.42 for order and spelling.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use super::table::Late;
 use super::tokens::Pace;
 use super::upload::Drained;
 use crate::body::{Body, BodyError, Part};
+use crate::send_file::Pieces;
 
 /// Events between a command and its client: with values of some 100 bytes or pieces of 64 KiB, 1 MiB at most.
 pub(crate) const EVENTS: usize = 16;
@@ -55,9 +57,46 @@ pub(crate) enum Event {
     /// Before anything else.
     Begin(Form),
     Data(Bytes),
-    /// The rest of the answer.
+    /// Bytes of files, with bytes between them.
     Files(Vec<Part>),
     End(Result<(), Failed>),
+    /// What leaves together. These are not nested.
+    Together(Vec<Event>),
+}
+
+/// The events of a command, one by one.
+#[derive(Debug)]
+pub(crate) struct Events {
+    channel: mpsc::Receiver<Event>,
+    ready: VecDeque<Event>,
+}
+
+impl Events {
+    pub(crate) fn new(channel: mpsc::Receiver<Event>) -> Events {
+        Events { channel, ready: VecDeque::new() }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Poll::Ready(Some(event));
+            }
+            match ready!(self.channel.poll_recv(cx)) {
+                Some(Event::Together(events)) => self.ready.extend(events),
+                event => return Poll::Ready(event),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// These and no others.
+    fn replace(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.channel.close();
+        self.ready = events.into_iter().collect();
+    }
 }
 
 /// Says to a command that nobody waits for it any more.
@@ -89,8 +128,10 @@ pub(crate) type Kept = Box<dyn std::any::Any + Send>;
 
 /// The body of an answer whose command still runs.
 pub(crate) struct Emitted {
-    events: mpsc::Receiver<Event>,
+    events: Events,
     file: Option<Body>,
+    /// Where pieces of files go that need not pass through here.
+    pieces: Option<Pieces>,
     late: Late,
     pace: Option<Pace>,
     state: State,
@@ -118,7 +159,7 @@ enum State {
 
 /// What an answer is made from beside its events.
 pub(crate) struct Answering {
-    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) events: Events,
     pub(crate) late: Late,
     /// What slows the answer down.
     pub(crate) pace: Option<Pace>,
@@ -133,9 +174,9 @@ pub(crate) struct Answering {
 /// Waits for the first event, which decides about the status, and answers.
 pub(crate) async fn answer(mut answering: Answering) -> Response<Body> {
     let first = match answering.deadline {
-        None => answering.events.recv().await,
+        None => answering.events.next().await,
         Some(deadline) => {
-            let first = tokio::time::timeout_at(deadline, answering.events.recv()).await;
+            let first = tokio::time::timeout_at(deadline, answering.events.next()).await;
             first.unwrap_or_else(|_| Some(Event::End(Err(Failed::deadline()))))
         }
     };
@@ -158,6 +199,7 @@ fn emitted(answering: Answering, ended: bool) -> Body {
     Body::emitted(Emitted {
         events: answering.events,
         file: None,
+        pieces: None,
         late: answering.late,
         pace: answering.pace,
         state: if ended { State::Ending(None) } else { State::Open },
@@ -172,11 +214,7 @@ fn emitted(answering: Answering, ended: bool) -> Body {
 /// A failure before the first byte.
 fn refused(failed: &Failed, mut answering: Answering) -> Response<Body> {
     answering.cancel.0.cancel();
-    let (sender, events) = mpsc::channel(2);
-    // There is room for both.
-    let _ = sender.try_send(Event::Data(error_value(failed)));
-    let _ = sender.try_send(Event::End(Ok(())));
-    answering.events = events;
+    answering.events.replace([Event::Data(error_value(failed)), Event::End(Ok(()))]);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = failed.status();
     head(response.headers_mut(), Form::Once);
@@ -286,16 +324,23 @@ impl Emitted {
                 Some(Ok(frame)) => Poll::Ready(frame.into_data().ok()),
                 Some(Err(BodyError::Read(error))) => Poll::Ready(self.end(Err(error.into()))),
                 Some(Err(error)) => Poll::Ready(self.end(Err(Failed::new(error.to_string())))),
-                None => Poll::Ready(self.end(Ok(()))),
+                None => {
+                    self.file = None;
+                    Poll::Ready(None)
+                }
             };
         }
-        Poll::Ready(match ready!(self.events.poll_recv(cx)) {
+        Poll::Ready(match ready!(self.events.poll_next(cx)) {
             Some(Event::Data(bytes)) => Some(bytes),
             Some(Event::Files(files)) => {
-                self.file = Some((self.into_file)(files));
+                let file = (self.into_file)(files);
+                self.file = Some(match &self.pieces {
+                    Some(pieces) => file.sending(pieces.clone()),
+                    None => file,
+                });
                 None
             }
-            Some(Event::Begin(_)) => None,
+            Some(Event::Begin(_) | Event::Together(_)) => None,
             Some(Event::End(result)) => self.end(result),
             None => self.end(Err(Failed::new("an error occurred"))),
         })
@@ -315,6 +360,11 @@ impl Emitted {
             }
         }
         None
+    }
+
+    /// Lets pieces of files be sent beneath hyper.
+    pub(crate) fn send_pieces(&mut self, pieces: Pieces) {
+        self.pieces = Some(pieces);
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {

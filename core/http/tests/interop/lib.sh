@@ -48,6 +48,7 @@ ipfs() { "$ipfs_program" "$@"; }
 start_kubo() {
   rm -f "$IPFS_PATH/api" "$IPFS_PATH/gateway"
   # The program itself, not the function above: the id must be Kubo's, or the end would leave it running.
+  : > "$folder/kubo.log"
   "$ipfs_program" daemon --offline > "$folder/kubo.log" 2>&1 &
   kubo_pid=$!
   for _ in $(seq 300); do

@@ -291,7 +291,7 @@ impl Client {
     }
 
     /// All that comes until the connection ends, and how it ended where that was no end of its own.
-    pub fn to_the_end(&mut self) -> (String, Option<std::io::ErrorKind>) {
+    pub fn until_the_end(&mut self) -> (String, Option<std::io::ErrorKind>) {
         let mut bytes = Vec::new();
         let error = self.reader.read_to_end(&mut bytes).err().map(|error| error.kind());
         (String::from_utf8_lossy(&bytes).into_owned(), error)

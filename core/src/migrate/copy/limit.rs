@@ -30,8 +30,6 @@ impl Limit {
 
     /// Waits until so many bytes may have been read.
     pub(in crate::migrate) fn wait(&self, bytes: usize) {
-        /// How soon a stop is noticed.
-        const NAP: Duration = Duration::from_millis(50);
         let Some(per_second) = self.per_second else { return };
         let takes = Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64);
         let until = {
@@ -40,6 +38,17 @@ impl Limit {
             *next = (*next).max(Instant::now()) + takes;
             *next
         };
+        self.nap_until(until);
+    }
+
+    /// Waits so long, or until nobody waits any more.
+    pub(super) fn nap(&self, time: Duration) {
+        self.nap_until(Instant::now() + time);
+    }
+
+    fn nap_until(&self, until: Instant) {
+        /// How soon a stop is noticed.
+        const NAP: Duration = Duration::from_millis(50);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.is_stopped() {

@@ -11,6 +11,7 @@
 //! ```
 
 mod limit;
+mod neighbours;
 mod threads;
 
 use std::collections::{HashSet, VecDeque};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub(super) use limit::Limit;
+pub use neighbours::StepBack;
+use neighbours::{Neighbours, Reader};
 pub(super) use threads::check;
 use threads::{Answer, Answered, Batch, Good, Request, hash_all, read_all, write_all};
 
@@ -38,8 +41,8 @@ use crate::store::hot::{BulkWriter, Held, HotStore, Records};
 
 /// Bytes of blocks that are asked for ahead, were all as long as the longest of the last [`LATELY`].
 const BYTES_AHEAD: usize = 32 * 1024 * 1024;
-/// Blocks that are asked for ahead at most, and at least.
-const MOST_AHEAD: usize = 64;
+/// Blocks that are asked for ahead at most, and at least. As many as 32 disks take with 4 readers each.
+const MOST_AHEAD: usize = 128;
 const LEAST_AHEAD: usize = 4;
 /// Blocks whose longest decides how many are asked for ahead.
 const LATELY: usize = 64;
@@ -53,6 +56,9 @@ const BATCHES_UNDER_WAY: usize = 4;
 
 /// A batch that is smaller is written after so long, so that a slow source leaves marks too.
 const BATCH_AGE: Duration = Duration::from_secs(5);
+
+/// Disks of a source that have readers of their own; what lies on more shares those of the first.
+pub(super) const MAX_DISKS: usize = 64;
 
 /// Between two words of progress.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -69,18 +75,22 @@ const ROOTS_AT_A_TIME: usize = 1000;
 /// How much of the machine a job takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Threads that read, at least 1: blocks that one disk is asked for at a time. Default 4.
+    /// Threads that read from each disk of the source, at least 1: blocks that it is asked for at a time. Default 4. A
+    /// disk is what the system calls a device: 12 disks that share one file system are one, and want 12 times as many.
     pub readers: usize,
     /// Threads that hash. Default: as many as there are processors, at most 8.
     pub hashers: usize,
     /// Bytes read in a second, at most; `None` for as many as go.
     pub bytes_per_second: Option<u64>,
+    /// For whom it steps back while they read from the disk of the source. Default: for other processes.
+    pub step_back: StepBack,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Pace { readers: 4, hashers: cores.min(8), bytes_per_second: None }
+        let step_back = StepBack::default();
+        Pace { readers: 4, hashers: cores.min(8), bytes_per_second: None, step_back }
     }
 }
 
@@ -108,26 +118,31 @@ pub(super) fn copy(
     watch: &mut Watch<'_>,
 ) -> Result<ControlFlow<()>, MigrateError> {
     let (readers, hashers) = (job.pace.readers.clamp(1, 256), job.pace.hashers.clamp(1, 256));
-    let (requests, asked) = bounded::<Request>(MOST_AHEAD);
+    let disks: Vec<_> =
+        (0..order.disks().clamp(1, MAX_DISKS)).map(|_| bounded::<Request>(MOST_AHEAD)).collect();
     let (read, to_hash) = bounded::<Answered>(hashers * 2);
     let (batches, to_write) = bounded::<Batch>(1);
     let limit = Limit::new(job.pace.bytes_per_second);
+    let neighbours = Neighbours::of(job.source.path(), job.pace.step_back);
+    let neighbours = neighbours.as_ref();
     thread::scope(|scope| {
-        for _ in 0..readers {
+        for (_, asked) in disks.iter().flat_map(|disk| std::iter::repeat_n(disk, readers)) {
             let (asked, read, limit) = (asked.clone(), read.clone(), &limit);
-            scope.spawn(move || read_all(job, &asked, &read, limit));
+            scope.spawn(move || read_all(job, &asked, &read, limit, neighbours));
         }
         for _ in 0..hashers {
             let to_hash = to_hash.clone();
             scope.spawn(move || hash_all(&to_hash));
         }
         let writer = scope.spawn(move || write_all(job, &to_write));
-        drop((asked, to_hash));
+        drop(to_hash);
+        let requests = disks.into_iter().map(|(requests, _)| requests).collect();
         let mut caller = Caller {
             job,
             report,
             watch,
             limit: &limit,
+            reader: neighbours.map(Neighbours::reader),
             requests,
             read,
             batches,
@@ -182,7 +197,10 @@ struct Caller<'a, 'b> {
     report: &'a mut Report,
     watch: &'a mut Watch<'b>,
     limit: &'a Limit,
-    requests: Sender<Request>,
+    /// Orders list directories, and read stores themselves.
+    reader: Option<Reader<'a>>,
+    /// By disk.
+    requests: Vec<Sender<Request>>,
     read: Sender<Answered>,
     batches: Sender<Batch>,
     ahead: VecDeque<Slot>,
@@ -208,7 +226,7 @@ impl Caller<'_, '_> {
         loop {
             let window = self.window();
             while !ended && self.ahead.len() < window {
-                match order.next()? {
+                match self.next(order)? {
                     Some(step) => self.ahead.push_back(Slot { step, state: State::Idle }),
                     None => ended = true,
                 }
@@ -229,6 +247,13 @@ impl Caller<'_, '_> {
                 self.report.stopped = true;
                 return Ok(ControlFlow::Break(()));
             }
+        }
+    }
+
+    fn next(&mut self, order: &mut dyn Order) -> Result<Option<Step>, MigrateError> {
+        match &mut self.reader {
+            Some(reader) => reader.read(self.limit, || order.next()),
+            None => order.next(),
         }
     }
 
@@ -271,8 +296,9 @@ impl Caller<'_, '_> {
             let sent = match data {
                 None => {
                     let wanted = wanted.clone();
+                    let disk = self.requests.get(wanted.disk).or(self.requests.first());
                     let request = Request { wanted, from_target: entry.is_some(), answer };
-                    self.requests.send(request).is_ok()
+                    disk.is_some_and(|disk| disk.send(request).is_ok())
                 }
                 Some(data) => {
                     self.limit.wait(data.len());
@@ -430,6 +456,7 @@ impl Caller<'_, '_> {
     fn counter(&mut self, what: Counted) -> &mut u64 {
         match what {
             Counted::ShardsSkipped => &mut self.report.shards_skipped,
+            Counted::TablesSkipped => &mut self.report.tables_skipped,
             Counted::Identity => &mut self.report.identity,
         }
     }

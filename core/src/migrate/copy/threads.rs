@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::Job;
 use super::limit::Limit;
+use super::neighbours::Neighbours;
 use crate::block::{Block, Cid};
 use crate::error::StoreError;
 use crate::migrate::order::{At, Wanted};
@@ -57,14 +58,20 @@ pub(super) fn read_all(
     asked: &Receiver<Request>,
     read: &Sender<Answered>,
     limit: &Limit,
+    neighbours: Option<&Neighbours>,
 ) {
+    let mut reader = neighbours.map(Neighbours::reader);
     for Request { wanted, from_target, answer } in asked {
         // What was asked for ahead is not wanted any more.
         if limit.is_stopped() {
             continue;
         }
-        let bytes =
-            if from_target { held(job.hot, &wanted.cid) } else { fetch(job.source, &wanted) };
+        let fetch = || fetch(job.source, &wanted);
+        let bytes = match &mut reader {
+            _ if from_target => held(job.hot, &wanted.cid),
+            Some(reader) => reader.read(limit, fetch),
+            None => fetch(),
+        };
         // Where the caller has stopped, nobody waits for what is answered.
         match bytes {
             Err(unread) => drop(answer.send(Err(unread))),

@@ -3,13 +3,16 @@
 //! Owns how far it is read, and whether the file is the same as before.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use coldfront_pebble::Behind;
 
 use super::{At, Counted, MARK_EVERY, Order, Step, Wanted};
 use crate::block::{Cid, IDENTITY};
 use crate::car::{CarError, CarReader};
+use crate::kubo::behind::is_cached;
 use crate::migrate::error::MigrateError;
 use crate::migrate::mark;
 use crate::migrate::report::{Fault, FaultKind};
@@ -22,7 +25,7 @@ const CAR_READ: usize = 1024 * 1024;
 /// A CAR file, from front to back.
 pub(in crate::migrate) struct CarOrder<'a> {
     path: &'a Path,
-    reader: CarReader<BufReader<File>>,
+    reader: CarReader<BufReader<LettingGo>>,
     /// Length and time of change.
     stamp: [u8; 16],
     len: u64,
@@ -41,6 +44,8 @@ impl<'a> CarOrder<'a> {
         len.copy_from_slice(&stat.len().to_be_bytes());
         let changed = stat.mtime().wrapping_mul(1_000_000_000).wrapping_add(stat.mtime_nsec());
         time.copy_from_slice(&changed.to_be_bytes());
+        let behind = Behind::new(stat.len(), is_cached);
+        let file = LettingGo { file, behind, at: 0 };
         let car = |source| MigrateError::Car { path: path.to_owned(), source };
         let mut reader = CarReader::new(BufReader::with_capacity(CAR_READ, file)).map_err(car)?;
         let marked = records.get(mark::CAR)?;
@@ -68,6 +73,31 @@ impl<'a> CarOrder<'a> {
         let (kind, place) = (FaultKind::Unreadable, self.path.display().to_string());
         let detail = format!("{}; what lies behind is not read", chain(error));
         Step::Bad(Box::new(Fault { kind, place, cid: None, detail }))
+    }
+}
+
+/// A file that leaves the page cache as it was.
+#[derive(Debug)]
+struct LettingGo {
+    file: File,
+    behind: Behind,
+    at: u64,
+}
+
+impl Read for LettingGo {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.behind.before(&self.file, self.at, buf.len() as u64);
+        let read = self.file.read(buf)?;
+        self.behind.after(&self.file, self.at, read as u64);
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for LettingGo {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) misplaced: bool,
     /// It was bad before: the place under which that stands in the records.
     pub(super) retry: Option<Box<str>>,
+    /// The disk of the source on which it lies, by number: each has readers of its own.
+    pub(super) disk: usize,
 }
 
 /// Where a block is to be read.
@@ -59,7 +61,7 @@ pub(super) enum At {
 
 impl Wanted {
     pub(super) fn new(cid: Cid, at: At) -> Wanted {
-        Wanted { cid, at, links: false, misplaced: false, retry: None }
+        Wanted { cid, at, links: false, misplaced: false, retry: None, disk: 0 }
     }
 
     /// A block by its name, with what it links to if `links`.
@@ -93,6 +95,7 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     ShardsSkipped,
+    TablesSkipped,
     Identity,
 }
 
@@ -104,6 +107,11 @@ pub(super) trait Order {
     /// What is to come before everything else because of this block, which was copied.
     fn below(&mut self, _block: &Cid, _data: &[u8]) -> Result<Vec<Step>, String> {
         Ok(Vec::new())
+    }
+
+    /// Disks that it asks for blocks, at least 1.
+    fn disks(&self) -> usize {
+        1
     }
 
     /// How much of it is done, 0 to 1.

@@ -1,7 +1,8 @@
 //! The order of a store of pairs: by key, in which its tables lie.
 //!
-//! Owns how far a walk is, and whether the store was written since.
+//! Owns how far a walk is, whether the store was written since, and which of its tables were copied before.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,9 +19,15 @@ use crate::migrate::report::{Fault, FaultKind};
 use crate::migrate::source::chain;
 use crate::store::hot::Records;
 
+/// Tables that are remembered as copied, 24 bytes each. A store with more is read whole whenever it was written.
+const MAX_TABLES: usize = 1 << 20;
+
 /// A store of pairs, by key.
 pub(in crate::migrate) struct PairsOrder<'a> {
     scan: Scan<'a>,
+    store: &'a Store,
+    /// Tables that are passed over, until that is told.
+    skipped: u64,
     folder: &'a Path,
     prefix: &'a str,
     fingerprint: u64,
@@ -55,9 +62,14 @@ impl<'a> PairsOrder<'a> {
             }
             behind = key.to_vec();
         }
+        let seen = seen_tables(store, records)?;
+        let total = total.saturating_sub(seen.iter().map(|table| table.len).sum());
+        let seen: BTreeSet<u64> = seen.into_iter().map(|table| table.number).collect();
         let from = if behind.is_empty() { prefix.as_bytes() } else { &behind };
         Ok(Some(PairsOrder {
-            scan: store.scan(from),
+            scan: store.scan_unseen(from, &seen),
+            store,
+            skipped: seen.len() as u64,
             folder,
             prefix,
             fingerprint,
@@ -76,7 +88,12 @@ impl<'a> PairsOrder<'a> {
         let mut value = self.fingerprint.to_be_bytes().to_vec();
         value.push(u8::from(done));
         value.extend_from_slice(&self.last);
-        Step::Mark(vec![(mark::PAIRS.to_vec(), Some(value))])
+        let mut changes = vec![(mark::PAIRS.to_vec(), Some(value))];
+        if done {
+            let tables: Vec<u8> = tables(self.store).iter().flat_map(SeenTable::bytes).collect();
+            changes.push((mark::TABLES.to_vec(), Some(tables)));
+        }
+        Step::Mark(changes)
     }
 
     fn pair(&mut self, key: Vec<u8>, value: Vec<u8>) -> Step {
@@ -105,6 +122,12 @@ impl Order for PairsOrder<'_> {
     fn next(&mut self) -> Result<Option<Step>, MigrateError> {
         if self.ended {
             return Ok(None);
+        }
+        if self.skipped > 0 {
+            return Ok(Some(Step::Count(
+                Counted::TablesSkipped,
+                std::mem::take(&mut self.skipped),
+            )));
         }
         if self.since_mark >= MARK_EVERY {
             return Ok(Some(self.mark(false)));
@@ -143,6 +166,47 @@ fn error_place(error: &coldfront_pebble::Error, folder: &Path) -> String {
         }
         _ => folder.display().to_string(),
     }
+}
+
+/// A table that is copied: a file that never changes, so it is still the same while its length and time are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SeenTable {
+    number: u64,
+    len: u64,
+    changed: i64,
+}
+
+impl SeenTable {
+    fn bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let fields =
+            [self.number.to_be_bytes(), self.len.to_be_bytes(), self.changed.to_be_bytes()];
+        bytes.chunks_exact_mut(8).zip(fields).for_each(|(at, field)| at.copy_from_slice(&field));
+        bytes
+    }
+}
+
+/// The tables of a store as they are now; none where there are too many to be remembered. One `stat` each.
+fn tables(store: &Store) -> Vec<SeenTable> {
+    let all = store.tables();
+    if all.len() > MAX_TABLES {
+        return Vec::new();
+    }
+    let known = all.into_iter().filter_map(|(number, path)| {
+        let stat = fs::metadata(path).ok()?;
+        let changed = stat.mtime().wrapping_mul(1_000_000_000).wrapping_add(stat.mtime_nsec());
+        Some(SeenTable { number, len: stat.len(), changed })
+    });
+    known.collect()
+}
+
+/// Those of them that an earlier run has copied to the end.
+fn seen_tables(store: &Store, records: &Records) -> Result<Vec<SeenTable>, MigrateError> {
+    let Some(record) = records.get(mark::TABLES)? else { return Ok(Vec::new()) };
+    let seen: BTreeSet<&[u8]> = record.chunks_exact(24).collect();
+    let mut tables = tables(store);
+    tables.retain(|table| seen.contains(&table.bytes()[..]));
+    Ok(tables)
 }
 
 /// A number that differs once a stopped store was written, and the bytes of its files. One `stat` a file.

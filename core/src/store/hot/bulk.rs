@@ -56,9 +56,7 @@ impl BulkWriter {
         changes: &[Change],
     ) -> Result<(), StoreError> {
         let mut edit = Edit::new(&self.store, Log::Off, Some(&self.lease));
-        for block in blocks {
-            edit.put(block)?;
-        }
+        edit.put_all(blocks)?;
         records.change(&mut edit, changes)?;
         edit.commit()?;
         Ok(())
@@ -79,10 +77,7 @@ impl BulkWriter {
 
     fn write(&self, blocks: &[Block], mark: Option<&[u8]>) -> Result<(), StoreError> {
         let mut edit = Edit::new(&self.store, Log::Off, Some(&self.lease));
-        edit.expect(blocks);
-        for block in blocks {
-            edit.put(block)?;
-        }
+        edit.put_all(blocks)?;
         if let Some(mark) = mark {
             edit.write(Family::Meta, &self.key, mark)?;
         }

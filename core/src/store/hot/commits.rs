@@ -1,14 +1,13 @@
 //! When a write is durable, and how writers share the price of making it so.
 //!
-//! Owns the count of writes and of those known to be on the disk. One caller syncs for all that wait (group
-//! commit): a sync takes milliseconds on a disk, whatever it covers. Must not know what is written.
+//! Owns the count of writes and of those known to be on the disk. One caller syncs, or flushes, for all that wait (group
+//! commit): either takes milliseconds on a disk, whatever it covers. Must not know what is written.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::database::Database;
 use super::error::HotError;
 
-/// Counts writes, and syncs them for whoever waits.
+/// Counts writes, and makes them durable for whoever waits.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     state: Mutex<State>,
@@ -21,7 +20,7 @@ struct State {
     written: u64,
     /// Writes that are durable.
     durable: u64,
-    /// Somebody is syncing.
+    /// Somebody is at it.
     busy: bool,
 }
 
@@ -35,8 +34,12 @@ impl Commits {
         self.state().written += 1;
     }
 
-    /// Returns when everything that was written before, with the log on, is durable.
-    pub(super) fn wait(&self, database: &Database) -> Result<(), HotError> {
+    /// Returns when everything that was counted before is durable, which `make_durable` brings about for all writes that
+    /// happened before it is called.
+    pub(super) fn wait(
+        &self,
+        make_durable: &mut dyn FnMut() -> Result<(), HotError>,
+    ) -> Result<(), HotError> {
         let mut state = self.state();
         let mine = state.written;
         while state.durable < mine {
@@ -47,7 +50,7 @@ impl Commits {
             let covers = state.written;
             state.busy = true;
             drop(state);
-            let done = database.sync_log();
+            let done = make_durable();
             state = self.state();
             state.busy = false;
             self.changed.notify_all();

@@ -126,6 +126,13 @@ impl Database {
         self.rows(family, from, end, options)
     }
 
+    /// The same for rows that will be asked for one by one: they stay in the cache.
+    pub(super) fn scan_to_keep(&self, family: Family, from: &[u8]) -> Result<Rows<'_>, HotError> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        self.rows(family, from, None, options)
+    }
+
     /// The rows whose keys begin with `prefix`, of which there are few.
     pub(super) fn scan_prefix(&self, family: Family, prefix: &[u8]) -> Result<Rows<'_>, HotError> {
         self.scan(family, prefix, after_prefix(prefix))

@@ -56,7 +56,7 @@ pub enum HotError {
     },
     /// The folder of its payload is not there, or is another's.
     #[error(
-        "hot store {path}: its payload is not in {payload}; mount the disk that holds it, or name the folder that it has moved to"
+        "hot store {path}: {payload} does not hold its payload; mount the disk that does, or name the folder that it has moved to"
     )]
     PayloadAway {
         /// The store's folder.
@@ -114,6 +114,29 @@ pub enum HotError {
         needed: u64,
         /// Bytes that are free.
         free: u64,
+    },
+    /// The disk takes no writes any more: it was mounted so, or the system made it so after an error. RocksDB does not go on
+    /// by itself.
+    #[error(
+        "hot store {path}: its disk is read-only; reads go on; make the disk writable, and open the store again"
+    )]
+    ReadOnly {
+        /// The store's folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        source: EngineError,
+    },
+    /// Something could not be written. RocksDB takes no more writes then, since it does not know what of it is there.
+    #[error(
+        "hot store {path}: {doing} failed; reads go on; check the disk below it, and open the store again"
+    )]
+    WriteFailed {
+        /// The store's folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What RocksDB said.
+        source: EngineError,
     },
     /// RocksDB failed.
     #[error("hot store {path}: {doing} failed; check the disk below it")]
@@ -178,12 +201,20 @@ impl HotError {
     pub(super) fn engine(path: &Path, doing: &'static str, error: &rocksdb::Error) -> HotError {
         let (path, text) = (path.to_owned(), error.to_string());
         // RocksDB passes on what the system said as text and nothing else, so text is all there is to tell
-        // a full disk by. The words are those of `strerror(ENOSPC)` and of its own sub-code.
-        let full = text.contains("No space left on device") || text.contains("NoSpace");
+        // a full disk or a read-only one by. The words are those of `strerror` and of its own sub-code.
+        let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
+        let is_full = says(&["No space left on device", "NoSpace"]);
+        let is_read_only = says(&["Read-only file system"]);
+        let source = EngineError(text);
         match error.kind() {
-            _ if full => HotError::Full { path, source: EngineError(text) },
-            rocksdb::ErrorKind::Corruption => HotError::Damaged { path, what: text },
-            _ => HotError::Engine { path, doing, source: EngineError(text) },
+            _ if is_full => HotError::Full { path, source },
+            _ if is_read_only => HotError::ReadOnly { path, source },
+            rocksdb::ErrorKind::Corruption => HotError::Damaged { path, what: source.0 },
+            _ if WRITING.contains(&doing) => HotError::WriteFailed { path, doing, source },
+            _ => HotError::Engine { path, doing, source },
         }
     }
 }
+
+/// What is being done when something is written.
+const WRITING: [&str; 3] = ["writing", "flushing", "syncing the log"];

@@ -6,25 +6,21 @@
 //!
 //! ```text
 //! FOLDER/COLDFRONT-HOT   "coldfront hot store, format 1\n"
-//! FOLDER/PAYLOAD         the path of the folder of the payload, if that lies elsewhere
+//! FOLDER/PAYLOAD         where the payload is, if it lies elsewhere (`payload_folder.rs`)
 //! FOLDER/db/             RocksDB's files
 //! FOLDER/db.new/         the same while it is made; left over only by a crash, and then made anew
 //! ```
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::HotError;
+use super::payload_folder;
 use super::schema::FORMAT_VERSION;
 use crate::fail;
 
 const MARKER: &str = "COLDFRONT-HOT";
-/// Names the folder of the payload, and lies in it.
-const PAYLOAD: &str = "PAYLOAD";
-const PAYLOAD_MARKER: &str = "COLDFRONT-PAYLOAD";
 const MARKER_TEXT: &str = "coldfront hot store, format ";
 /// A marker is one short line; more than this is not read, in bytes.
 const MAX_MARKER_LEN: u64 = 256;
@@ -62,40 +58,8 @@ impl Folder {
     /// Where the payload lies, if not beside the index: where it was put when the store was made, or where it is said to
     /// have moved.
     pub(super) fn payload(&self, asked: Option<&Path>) -> Result<Option<PathBuf>, HotError> {
-        let note = self.path.join(PAYLOAD);
-        let known = match fs::read(&note) {
-            Ok(bytes) => Some(PathBuf::from(OsString::from_vec(bytes))),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(HotError::io(&note, "reading it")(error)),
-        };
-        let asked = asked.map(std::path::absolute).transpose();
-        let asked = asked.map_err(HotError::io(&self.path, "finding the payload"))?;
-        let is_new = known.is_none() && !exists(&self.database())?;
-        let Some(payload) = asked.clone().or_else(|| known.clone()) else { return Ok(None) };
-        if is_new {
-            if let Some(kind) = kind_of(&payload)? {
-                return Err(foreign(&payload, kind));
-            }
-            let failed = HotError::io(&payload, "making the folder of the payload");
-            fs::create_dir_all(&payload)
-                .and_then(|()| File::create(payload.join(PAYLOAD_MARKER))?.sync_all())
-                .map_err(failed)?;
-        } else if known.is_none() {
-            return Err(HotError::PayloadInside { path: self.path.clone() });
-        } else if !exists(&payload.join(PAYLOAD_MARKER))? {
-            return Err(HotError::PayloadAway { path: self.path.clone(), payload });
-        }
-        if known.as_ref() != Some(&payload) {
-            let new = self.path.join("PAYLOAD.new");
-            File::create(&new)
-                .and_then(|mut file| {
-                    file.write_all(payload.as_os_str().as_bytes()).and_then(|()| file.sync_all())
-                })
-                .and_then(|()| fs::rename(&new, &note))
-                .map_err(HotError::io(&note, "writing it"))?;
-            sync_folder(&self.path)?;
-        }
-        Ok(Some(payload))
+        let is_new = !exists(&self.database())?;
+        payload_folder::find(&self.path, is_new, asked)
     }
 
     /// Makes the database if there is none yet: `make` fills a folder that takes its place whole, so
@@ -119,11 +83,11 @@ impl Folder {
     }
 }
 
-fn exists(path: &Path) -> Result<bool, HotError> {
+pub(super) fn exists(path: &Path) -> Result<bool, HotError> {
     path.try_exists().map_err(HotError::io(path, "looking for it"))
 }
 
-fn sync_folder(path: &Path) -> Result<(), HotError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), HotError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(HotError::io(path, "syncing the folder"))
@@ -139,11 +103,17 @@ fn open_marker(folder: &Path) -> Result<Option<File>, HotError> {
     }
 }
 
+/// Fails with a sentence where a folder holds something.
+pub(super) fn demand_empty(folder: &Path) -> Result<(), HotError> {
+    match kind_of(folder)? {
+        Some(kind) => Err(foreign(folder, kind)),
+        None => Ok(()),
+    }
+}
+
 /// The folder holds no marker: makes one if nothing else is there.
 fn make_marker(folder: &Path, create: bool) -> Result<File, HotError> {
-    if let Some(kind) = kind_of(folder)? {
-        return Err(foreign(folder, kind));
-    }
+    demand_empty(folder)?;
     if !create {
         return Err(HotError::Absent { path: folder.to_owned() });
     }
@@ -228,7 +198,7 @@ fn kind_of(folder: &Path) -> Result<Option<&'static Kind>, HotError> {
     // A marker that a crash kept from its place is ours.
     let ours = |name: &std::ffi::OsStr| {
         // Of the payload, a marker that a crash left alone.
-        name == "COLDFRONT-HOT.new" || name == "lost+found" || name == PAYLOAD_MARKER
+        name == "COLDFRONT-HOT.new" || name == "lost+found" || name == payload_folder::MARKER
     };
     if entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name()))) {
         return Ok(None);

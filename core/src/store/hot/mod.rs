@@ -4,12 +4,13 @@
 //! RocksDB in the project stands in this folder. Must not know UnixFS, HTTP, or why a block is kept, which is
 //! `pin`'s matter.
 //!
-//! - `folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
+//! - `folder`, `payload_folder`: whose folder it is, its format, its lock. `schema`: every byte. `options`: every setting.
 //! - `database`: RocksDB, called here alone. `payload`: where the bytes of blocks lie.
-//! - `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
+//! - `ahead`: which block will be asked for next. `places`: in which blob file, so that they are sent from there. `blob_file`: the form of these files.
 //! - `room`: free space on the disk. `writer`: changes under one lock. `commits`: group commit. [`BulkWriter`]: without a log.
-//! - `lease`: what a writer at work counts on.
+//! - `lease`: what a writer at work counts on. [`Leased`]: uploads, with a log while they are short.
 
+mod ahead;
 mod blob_file;
 mod buffers;
 mod bulk;
@@ -24,9 +25,11 @@ mod folder;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod lease;
+mod leased;
 mod list;
 mod options;
 mod payload;
+mod payload_folder;
 mod places;
 mod records;
 mod room;
@@ -44,6 +47,7 @@ use std::time::{Duration, Instant};
 pub use bulk::BulkWriter;
 pub use error::{EngineError, HotError};
 pub use lease::Lease;
+pub use leased::{BULK_FROM, Leased};
 pub use list::{Blocks, HeldBlock};
 pub use options::HotOptions;
 pub use payload::{DEFAULT_GARBAGE_RATIO, Price, Space};
@@ -54,6 +58,7 @@ pub use schema::FORMAT_VERSION;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::row as fuzz_row;
 
+use ahead::{Ahead, ROWS_AHEAD};
 use claims::Claims;
 use commits::Commits;
 use database::{Batch, Database, Log};
@@ -109,12 +114,13 @@ struct Inner {
     commits: Commits,
     leases: Leases,
     room: Room,
-    /// One flush of everything at a time, so that it is known what each covers.
-    flushing: Mutex<()>,
+    /// One flush of everything at a time, shared by all who wait for one.
+    flushes: Commits,
     /// One collection at a time.
     collecting: Mutex<()>,
     claims: Claims,
     places: Places,
+    ahead: Ahead,
     /// One caller at a time gives a name another root.
     naming: Mutex<()>,
 }
@@ -135,7 +141,7 @@ impl HotStore {
         let writer = Mutex::new(Writer::load(&database)?);
         let reserve = options.reserve.unwrap_or(options.memory);
         let room = Room::new(database.path(), settings.payload.as_deref(), reserve);
-        let places = Places::new(database.files());
+        let places = Places::new(settings.payload.unwrap_or_else(|| database.files()));
         let inner = Inner {
             database,
             writer,
@@ -143,10 +149,11 @@ impl HotStore {
             commits: Commits::default(),
             leases: Leases::default(),
             room,
-            flushing: Mutex::new(()),
+            flushes: Commits::default(),
             collecting: Mutex::new(()),
             claims: Claims::default(),
             places,
+            ahead: Ahead::new(),
             naming: Mutex::new(()),
         };
         Ok(HotStore { inner: Arc::new(inner) })
@@ -168,7 +175,7 @@ impl HotStore {
 
     /// Writes blocks that stay until they are pinned, or the writer is dropped.
     pub fn leased(&self) -> Leased {
-        Leased { lease: self.lease(), store: self.clone() }
+        Leased::new(self)
     }
 
     /// Its folder, absolute.
@@ -247,13 +254,23 @@ impl HotStore {
         self.inner.room.take(bytes)
     }
 
-    /// Makes everything durable, what bulk writers wrote included.
+    /// Makes everything durable, what was written without a log included. Those who wait at the same time share one flush.
     pub(crate) fn flush(&self) -> Result<(), HotError> {
-        let _one = self.inner.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer().flush_begins();
-        self.database().flush()?;
-        self.writer().flush_ended();
-        Ok(())
+        self.inner.flushes.wait(&mut || {
+            self.writer().flush_begins();
+            self.database().flush()?;
+            self.writer().flush_ended();
+            Ok(())
+        })
+    }
+
+    /// To be called before something is written that will rest on this block: what is in memory alone is flushed
+    /// here, where nobody waits for the lock, and not with the write. One look-up where there is nothing to do.
+    pub(crate) fn flush_below(&self, cid: &Cid) -> Result<(), HotError> {
+        match self.entry(cid)? {
+            Some(entry) if self.writer().is_unflushed(entry.id) => self.flush(),
+            _ => Ok(()),
+        }
     }
 
     /// A change of the store.
@@ -263,7 +280,7 @@ impl HotStore {
 
     /// Returns when everything that was written with a log is durable.
     pub(crate) fn make_durable(&self) -> Result<(), HotError> {
-        self.commits().wait(self.database())
+        self.inner.commits.wait(&mut || self.database().sync_log())
     }
 
     /// CIDs that somebody works on.
@@ -276,15 +293,65 @@ impl HotStore {
         self.inner.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the index knows of a block.
+    /// What the index knows of a block. Where that is not in memory, and blocks are asked for in their order, it is
+    /// learned from rows that lie in that order.
     pub(crate) fn entry(&self, cid: &Cid) -> Result<Option<Entry>, HotError> {
-        self.entry_of(index_key(cid).as_slice())
+        let key = index_key(cid);
+        let key = key.as_slice();
+        if let Some(row) = self.database().get_now(Family::Index, key) {
+            return row.map(|bytes| self.parse_entry(key, &bytes)).transpose();
+        }
+        if let Some(entry) = self.expected(key)? {
+            self.inner.ahead.found(entry.id);
+            return Ok(Some(entry));
+        }
+        let found = self.entry_of(key)?;
+        if let Some(entry) = found.filter(|entry| self.inner.ahead.found(entry.id)) {
+            self.look_ahead(entry.id)?;
+        }
+        Ok(found)
+    }
+
+    /// A block that is expected, if its row in `ids` still says so.
+    fn expected(&self, multihash: &[u8]) -> Result<Option<Entry>, HotError> {
+        let Some(id) = self.inner.ahead.id_of(multihash) else { return Ok(None) };
+        let row = self.database().get(Family::Ids, &id.key())?;
+        Ok(row.and_then(|row| entry_if_of(id, &row, multihash)))
+    }
+
+    /// Reads the rows behind that of a block: the next of its file, most likely.
+    fn look_ahead(&self, id: Id) -> Result<(), HotError> {
+        let mut rows = self.database().scan_to_keep(Family::Ids, &id.next().key())?;
+        for _ in 0..ROWS_AHEAD {
+            let Some((key, value)) = rows.next()? else { break };
+            if let Ok((entry, multihash)) = Entry::parse_id_row(key, value) {
+                self.inner.ahead.expect(multihash, entry.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same from memory alone.
+    fn entry_now(&self, cid: &Cid) -> Option<Entry> {
+        let key = index_key(cid);
+        let key = key.as_slice();
+        if let Some(row) = self.database().get_now(Family::Index, key) {
+            return Entry::parse(&row?).ok();
+        }
+        let id = self.inner.ahead.id_of(key)?;
+        let row = self.database().get_now(Family::Ids, &id.key())??;
+        let entry = entry_if_of(id, &row, key)?;
+        self.inner.ahead.found(id);
+        Some(entry)
     }
 
     fn entry_of(&self, multihash: &[u8]) -> Result<Option<Entry>, HotError> {
-        let Some(bytes) = self.database().get(Family::Index, multihash)? else { return Ok(None) };
-        let entry = Entry::parse(&bytes);
-        Ok(Some(entry.map_err(|_| self.database().damaged(Family::Index, multihash))?))
+        let row = self.database().get(Family::Index, multihash)?;
+        row.map(|bytes| self.parse_entry(multihash, &bytes)).transpose()
+    }
+
+    fn parse_entry(&self, multihash: &[u8], row: &[u8]) -> Result<Entry, HotError> {
+        Entry::parse(row).map_err(|_| self.database().damaged(Family::Index, multihash))
     }
 
     /// The same of a block whose bytes are here.
@@ -296,8 +363,10 @@ impl HotStore {
         &self.inner.database
     }
 
-    fn commits(&self) -> &Commits {
-        &self.inner.commits
+    /// Counts a write that has happened.
+    fn wrote(&self) {
+        self.inner.commits.wrote();
+        self.inner.flushes.wrote();
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -320,16 +389,12 @@ impl HotStore {
     pub(crate) fn name(&self) -> String {
         format!("hot store {}", self.database().path().display())
     }
+}
 
-    fn write(&self, blocks: &[Block], lease: Option<&Lease>) -> Result<(), StoreError> {
-        let mut edit = Edit::new(self, Log::On, lease);
-        edit.expect(blocks);
-        for block in blocks {
-            edit.put(block)?;
-        }
-        edit.commit()?;
-        Ok(())
-    }
+/// A row of `ids`, if it is that of this block.
+fn entry_if_of(id: Id, row: &[u8], multihash: &[u8]) -> Option<Entry> {
+    let (entry, found) = Entry::parse_id_row(&id.key(), row).ok()?;
+    (found == multihash).then_some(entry)
 }
 
 /// Makes the database of a new store in a folder of its own, closed again.
@@ -381,8 +446,7 @@ impl BlockSource for HotStore {
 
     /// Known of a block in a blob file that was asked for before, and of small ones in RocksDB's cache.
     fn locate_now(&self, cid: &Cid) -> Option<Located> {
-        let row = self.database().get_now(Family::Index, index_key(cid).as_slice())??;
-        let entry = Entry::parse(&row).ok()?;
+        let entry = self.entry_now(cid)?;
         payload::locate_now(self.database(), &self.inner.places, cid, &entry)
     }
 
@@ -421,7 +485,10 @@ impl HotStore {
 
 impl BlockStore for HotStore {
     fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
-        self.write(blocks, None)
+        let mut edit = self.edit();
+        edit.put_all(blocks)?;
+        edit.commit()?;
+        Ok(())
     }
 
     /// Everything that was put with a log; what a [`BulkWriter`] wrote is its own to flush. Those who wait at the same time share one sync.
@@ -433,36 +500,5 @@ impl BlockStore for HotStore {
 impl fmt::Debug for HotStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HotStore").field("path", &self.database().path()).finish_non_exhaustive()
-    }
-}
-
-/// A writer whose blocks, new ones and those that were here already, are not collected while it lives.
-#[derive(Debug)]
-pub struct Leased {
-    lease: Lease,
-    store: HotStore,
-}
-
-impl BlockSource for Leased {
-    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        self.store.get(cid)
-    }
-
-    fn locate(&self, cid: &Cid) -> Result<Option<Located>, StoreError> {
-        self.store.locate(cid)
-    }
-
-    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
-        self.store.size(cid)
-    }
-}
-
-impl BlockStore for Leased {
-    fn put(&self, blocks: &[Block]) -> Result<(), StoreError> {
-        self.store.write(blocks, Some(&self.lease))
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.store.sync()
     }
 }

@@ -169,8 +169,9 @@ impl Settings {
             }
             Family::Ids => table.set_bloom_filter(10.0, false),
             Family::Small => {
-                options.set_compression_type(DBCompressionType::Lz4);
-                options.set_bottommost_compression_type(DBCompressionType::Zstd);
+                // The same on every level: tables whose ids follow each other are then moved down as they are, and
+                // small blocks of a bulk import are written once.
+                options.set_compression_type(DBCompressionType::Zstd);
             }
             Family::Refs | Family::Pins | Family::Walked => {
                 // "Does anything keep this block" asks for the first eight bytes of a key, its id.

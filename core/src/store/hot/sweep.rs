@@ -102,6 +102,10 @@ impl HotStore {
             swept.unreleased.iter().try_for_each(|id| edit.loosen(*id))?;
             edit.commit()?;
         }
+        // Of an upload that was given up: flushed here, and not under the lock.
+        if swept.loose.iter().any(|one| self.writer().is_unflushed(one.entry.id)) {
+            self.flush()?;
+        }
         let mut removed = Vec::with_capacity(swept.loose.len());
         for some in swept.loose.chunks(REMOVED_AT_A_TIME) {
             let mut edit = self.edit();

@@ -114,6 +114,11 @@ impl Writer {
         Ok(id)
     }
 
+    /// Whether a block is in memory alone.
+    pub(super) fn is_unflushed(&self, id: Id) -> bool {
+        self.unflushed.contains(id)
+    }
+
     /// A flush of everything begins.
     pub(super) fn flush_begins(&mut self) {
         self.unflushed_since = Unflushed::default();
@@ -139,6 +144,8 @@ pub(crate) struct Edit<'a> {
     written: Vec<Id>,
     /// It is true only as long as some block is there that is in memory alone.
     rests_on_unflushed: bool,
+    /// A block that it was to add is there already, in memory alone.
+    met_unflushed: bool,
 }
 
 impl<'a> Edit<'a> {
@@ -154,6 +161,7 @@ impl<'a> Edit<'a> {
             counts: Counts::default(),
             written: Vec::new(),
             rests_on_unflushed: false,
+            met_unflushed: false,
         }
     }
 
@@ -161,10 +169,11 @@ impl<'a> Edit<'a> {
         self.store.database()
     }
 
-    /// To be called before the first change, where many blocks will follow.
-    pub(super) fn expect(&mut self, blocks: &[Block]) {
+    /// Adds those blocks that are not held. To be called before any other change.
+    pub(super) fn put_all(&mut self, blocks: &[Block]) -> Result<(), StoreError> {
         let bytes: usize = blocks.iter().map(|block| block.data().len() + ROWS_OF_A_BLOCK).sum();
         self.batch = Batch::with_room_for(bytes);
+        blocks.iter().try_for_each(|block| self.put(block))
     }
 
     fn give(&mut self) -> Result<Id, HotError> {
@@ -182,7 +191,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Adds a block, unless it is held.
-    pub(super) fn put(&mut self, block: &Block) -> Result<(), StoreError> {
+    fn put(&mut self, block: &Block) -> Result<(), StoreError> {
         // Its CID says it all: in no store.
         if block.cid().hash().code() == IDENTITY {
             return Ok(());
@@ -198,7 +207,7 @@ impl<'a> Edit<'a> {
         }
         let id = match known {
             Some(entry) if entry.held != Held::Archive => {
-                self.rests_on(entry.id);
+                self.meets(entry.id);
                 return Ok(());
             }
             // Pinned out of an archive before; now it is here as well, under the name it has.
@@ -249,6 +258,8 @@ impl<'a> Edit<'a> {
 
     /// Takes a block out: its bytes, its entry, its id.
     pub(super) fn remove(&mut self, entry: &Entry, multihash: &[u8]) -> Result<(), HotError> {
+        // A log would keep that there is one block less, and lose that there was one more.
+        self.rests_on_unflushed |= self.writer.unflushed.contains(entry.id);
         let database = self.database();
         database.delete(&mut self.batch, Family::Index, multihash)?;
         database.delete(&mut self.batch, Family::Ids, &entry.id.key())?;
@@ -268,10 +279,31 @@ impl<'a> Edit<'a> {
     /// crash, and the block is leased to whoever makes the change.
     pub(crate) fn rests_on(&mut self, id: Id) {
         self.rests_on_unflushed |= self.writer.unflushed.contains(id);
+        self.holds(id);
+    }
+
+    /// A block that was to be added is here already. Whoever has a lease sees to it that it gets durable (see
+    /// [`Edit::met_unflushed`]), for others the write does.
+    fn meets(&mut self, id: Id) {
+        let is_unflushed = self.writer.unflushed.contains(id);
+        match self.lease {
+            Some(_) => self.met_unflushed |= is_unflushed,
+            None => self.rests_on_unflushed |= is_unflushed,
+        }
+        self.holds(id);
+    }
+
+    /// Nobody collects that block while whoever makes this change counts on it.
+    fn holds(&mut self, id: Id) {
         self.writer.watch.touch(id);
         if let Some(lease) = self.lease {
             lease.hold(id);
         }
+    }
+
+    /// Whether some block that a leased writer was to add is here, and a flush is needed until it is durable.
+    pub(super) fn met_unflushed(&self) -> bool {
+        self.met_unflushed
     }
 
     /// Adds a record.
@@ -333,7 +365,7 @@ impl<'a> Edit<'a> {
             database.write(batch, self.log)?;
             self.writer.counts.add(self.counts);
         }
-        self.store.commits().wrote();
+        self.store.wrote();
         Ok(())
     }
 }
