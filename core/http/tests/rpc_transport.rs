@@ -162,7 +162,7 @@ fn a_late_failure_resets_a_client_that_knows_no_chunks_and_a_whole_answer_just_e
         // The answer has begun when the body ends.
         assert_eq!(client.head().status, 200);
         client.send(end.as_bytes());
-        client.to_the_end()
+        client.until_the_end()
     };
     let (answer, error) = add(&format!("--{BOUNDARY}--\r\n"));
     assert_eq!((answer.matches("Qm").count(), error), (2, None), "{answer}");
