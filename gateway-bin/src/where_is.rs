@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// The longest answer, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
+/// A server that waits for TLS closes the connection.
+const NO_ANSWER: &str =
+    "the server gave no answer; if it wants TLS, name its certificate with --tls-certificate";
+
 /// A server, and how it is known.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -69,13 +73,12 @@ fn answered(
     write!(
         stream,
         "POST /api/v0/where?arg={arg} HTTP/1.0\r\nHost: {server}\r\n{token}Content-Length: 0\r\n\r\n"
-    )?;
+    )
+    .context(NO_ANSWER)?;
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).context("the connection broke")?;
+    stream.take(MAX_ANSWER).read_to_end(&mut answer).context(NO_ANSWER)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context(
-        "the server gave no answer; if it wants TLS, name its certificate with --tls-certificate",
-    )?;
+    let (head, body) = answer.split_once("\r\n\r\n").context(NO_ANSWER)?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status == "200" {
         return Ok(serde_json::from_str(body.trim())?);

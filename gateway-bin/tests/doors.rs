@@ -425,7 +425,7 @@ fn half_of_a_pair_for_tls_is_told() {
 #[test]
 fn a_hangup_reads_the_settings_again_and_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = add(folder.path(), "a", &[]);
+    let secret = add(folder.path(), "a", &["--commands", "all"]);
     let config = folder.path().join("config.toml");
     std::fs::write(&config, "verify = \"off\"\n").unwrap();
     let server = Server::start(folder, &["--config", config.to_str().unwrap()]);
@@ -442,7 +442,7 @@ fn a_hangup_reads_the_settings_again_and_ends_nothing() {
     hang_up();
     assert!(server.says("the settings in force stay").contains("sometimes"));
     // A token that is new is let in at once, and the old one still is.
-    let new = add(server.folder.path(), "b", &[]);
+    let new = add(server.folder.path(), "b", &["--commands", "all"]);
     hang_up();
     server.says("the tokens were read again");
     for secret in [secret.as_str(), new.as_str()] {

@@ -379,12 +379,14 @@ fn list_some(mut list: List<'_>, wanted: Wanted, args: &[String]) -> Result<(), 
     let mut found = Vec::new();
     for path in args {
         let cid = list.call.resolve_cid(path)?;
-        // Asked for alone, it is found beside a pin of the block's own.
-        let status = match wanted {
-            Wanted::Indirect => pins.through(&cid)?.map(|through| PinStatus::Indirect { through }),
-            _ => Some(pins.status(&cid)?),
+        // Asked for alone, it is found beside a direct pin of the block's own, as by Kubo; one that is recursive hides it.
+        let status = match (wanted, pins.status(&cid)?) {
+            (Wanted::Indirect, PinStatus::Direct) => pins
+                .through(&cid)?
+                .map_or(PinStatus::NotPinned, |through| PinStatus::Indirect { through }),
+            (_, status) => status,
         };
-        let kind = match status.unwrap_or(PinStatus::NotPinned) {
+        let kind = match status {
             PinStatus::Recursive if wanted.has(Wanted::Recursive) => "recursive".to_owned(),
             PinStatus::Direct if wanted.has(Wanted::Direct) => "direct".to_owned(),
             PinStatus::Indirect { through } if wanted.has(Wanted::Indirect) => {

@@ -106,6 +106,8 @@ for (let at = 0; at < Number(calls) && wrong < 5; at++) {
   log.push(made.path)
   // What a collection names may be states of the files that only Kubo stored.
   if (!made.mute) note(b.text)
+  // Of a DAG without bytes Kubo divides by zero, and answers with nothing.
+  if (made.path.startsWith('dag/stat') && b.text === '' && a.text.includes('"Ratio":0')) continue
   const byStatus = made.mute || (made.anyReason && b.status === 500)
   if (byStatus ? a.status !== b.status : normal(a, made.loose) !== normal(b, made.loose)) {
     wrong++
