@@ -169,8 +169,9 @@ fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<(Vec<bool>, Vec
 fn assert_is_as_before(before: &[bool], after: &[bool]) {
     let pairs = || before.iter().zip(after);
     assert!(pairs().all(|(before, after)| *after || !before), "{before:?} and then {after:?}");
-    let new: Vec<bool> = pairs().map(|(before, after)| *after && !before).collect();
-    assert_mostly_cold(&new);
+    // Memory that the kernel took in one large part around the viewer's piece goes whole or not at all: seen with two.
+    let new = pairs().filter(|(before, after)| **after && !**before).count();
+    assert!(new <= 2, "{before:?} and then {after:?}");
 }
 
 fn largest_file(folder: &Path) -> PathBuf {
