@@ -140,7 +140,7 @@ fn chill(path: &Path) -> bool {
 }
 
 /// Reads all of a source for a copy, while a viewer has read the second piece of its largest file.
-fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<Vec<bool>> {
+fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<(Vec<bool>, Vec<bool>)> {
     if !chill(largest) {
         return None;
     }
@@ -155,13 +155,23 @@ fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<Vec<bool>> {
             break;
         }
     }
-    assert!(pieces(largest)[1], "the viewer's piece is not cached");
+    // Some others may share their memory with it, as the kernel takes it in large parts.
+    let before = pieces(largest);
+    assert!(before[1], "the viewer's piece is not cached");
     let folder = tempfile::tempdir().unwrap();
     let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
     let job = Job { select: Select::All, pace: Pace::default() };
     let source = Source::open(source, false).unwrap();
     run(&source, &hot, job, &mut |_| ControlFlow::Continue(())).unwrap();
-    Some(pieces(largest))
+    Some((before, pieces(largest)))
+}
+
+fn assert_is_as_before(before: &[bool], after: &[bool]) {
+    let pairs = || before.iter().zip(after);
+    assert!(pairs().all(|(before, after)| *after || !before), "{before:?} and then {after:?}");
+    // Memory that the kernel took in one large part around the viewer's piece goes whole or not at all: seen with two.
+    let new = pairs().filter(|(before, after)| **after && !**before).count();
+    assert!(new <= 2, "{before:?} and then {after:?}");
 }
 
 fn largest_file(folder: &Path) -> PathBuf {
@@ -184,10 +194,8 @@ fn copying_a_store_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_o
             // It was killed with all it held in its journals.
             return eprintln!("{} is too small", largest.display());
         }
-        let Some(after) = copy_beside_a_viewer(&golden.root(), &largest) else { return };
-        assert!(after[1], "{}: the viewer's piece", golden.name);
-        let others: Vec<bool> = after[..1].iter().chain(&after[2..]).copied().collect();
-        assert_mostly_cold(&others);
+        let Some((before, after)) = copy_beside_a_viewer(&golden.root(), &largest) else { return };
+        assert_is_as_before(&before, &after);
     });
 }
 
@@ -203,8 +211,6 @@ fn copying_a_car_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_own
     let mut car = CarWriter::new(file, &[*blocks[0].cid()]).unwrap();
     blocks.iter().for_each(|block| car.put(block).unwrap());
     car.finish().unwrap();
-    let Some(after) = copy_beside_a_viewer(&path, &path) else { return };
-    assert!(after[1], "the viewer's piece");
-    let others: Vec<bool> = after[..1].iter().chain(&after[2..]).copied().collect();
-    assert_mostly_cold(&others);
+    let Some((before, after)) = copy_beside_a_viewer(&path, &path) else { return };
+    assert_is_as_before(&before, &after);
 }
