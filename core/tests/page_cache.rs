@@ -166,12 +166,21 @@ fn copy_beside_a_viewer(source: &Path, largest: &Path) -> Option<(Vec<bool>, Vec
     Some((before, pieces(largest)))
 }
 
-fn assert_is_as_before(before: &[bool], after: &[bool]) {
-    let pairs = || before.iter().zip(after);
-    assert!(pairs().all(|(before, after)| *after || !before), "{before:?} and then {after:?}");
-    // Memory that the kernel took in one large part around the viewer's piece goes whole or not at all: seen with two.
-    let new = pairs().filter(|(before, after)| **after && !**before).count();
-    assert!(new <= 2, "{before:?} and then {after:?}");
+/// Copies until the page cache is as it was. Not each time: a kernel that gives memory back on its own (DAMON) takes the
+/// viewer's piece now and then.
+fn assert_is_left_as_it_was(source: &Path, largest: &Path) {
+    const TRIES: usize = 5;
+    for left in (0..TRIES).rev() {
+        let Some((before, after)) = copy_beside_a_viewer(source, largest) else { return };
+        let pairs = || before.iter().zip(&after);
+        let lost = pairs().filter(|(before, after)| **before && !**after).count();
+        // Memory that the kernel took in one large part around the viewer's piece goes whole or not at all: seen with two.
+        let new = pairs().filter(|(before, after)| **after && !**before).count();
+        if lost == 0 && new <= 2 {
+            return;
+        }
+        assert!(left > 0, "{before:?} and then {after:?}");
+    }
 }
 
 fn largest_file(folder: &Path) -> PathBuf {
@@ -194,8 +203,7 @@ fn copying_a_store_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_o
             // It was killed with all it held in its journals.
             return eprintln!("{} is too small", largest.display());
         }
-        let Some((before, after)) = copy_beside_a_viewer(&golden.root(), &largest) else { return };
-        assert_is_as_before(&before, &after);
+        assert_is_left_as_it_was(&golden.root(), &largest);
     });
 }
 
@@ -211,6 +219,5 @@ fn copying_a_car_leaves_the_viewers_pieces_in_the_page_cache_and_none_of_its_own
     let mut car = CarWriter::new(file, &[*blocks[0].cid()]).unwrap();
     blocks.iter().for_each(|block| car.put(block).unwrap());
     car.finish().unwrap();
-    let Some((before, after)) = copy_beside_a_viewer(&path, &path) else { return };
-    assert_is_as_before(&before, &after);
+    assert_is_left_as_it_was(&path, &path);
 }
