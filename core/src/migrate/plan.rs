@@ -39,7 +39,7 @@ const READING_TIME: Duration = Duration::from_secs(10);
 const RECORDS_COUNTED: u64 = 1_000_000;
 
 /// Time that the file of a block takes on the way back beside its bytes: made, named, renamed and closed, with four threads
-/// at it. Measured on ext4, in `benches/README.md`.
+/// at it. Assumed for a file system on a disk that takes writes together; nothing here depends on it but an estimate.
 const WRITING_A_FILE: Duration = Duration::from_micros(60);
 
 /// Bytes that a block takes in a hot store beside its own: index, number, links.
