@@ -13,7 +13,7 @@ use coldfront::car::CarWriter;
 use coldfront::migrate::{Job, Pace, Select, Source, run};
 use coldfront::store::hot::{HotOptions, HotStore};
 use coldfront::unixfs::testing::{self, FilePlan, LeafForm};
-use coldfront::{Block, Cid, Verify};
+use coldfront::{Block, BlockSource as _, Cid, Verify};
 use coldfront_flatfs::BlockFile;
 use tree::Tree;
 
@@ -181,6 +181,27 @@ fn assert_is_left_as_it_was(source: &Path, largest: &Path) {
         }
         assert!(left > 0, "{before:?} and then {after:?}");
     }
+}
+
+#[test]
+fn what_a_hot_store_flushes_passes_by_the_page_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+    let blocks: Vec<Block> = (0..16)
+        .map(|n| tree::content(PIECE as usize, n))
+        .map(|data| Block::verified(testing::cid_of(RAW, &data), data.into()).unwrap())
+        .collect();
+    let bulk = hot.bulk("import");
+    bulk.put(&blocks).unwrap();
+    bulk.flush().unwrap();
+    let written = largest_file(&folder.path().join("hot/db"));
+    let cached = pieces(&written);
+    // A file system in memory has nowhere else to put it.
+    if !chill(&written) {
+        return;
+    }
+    assert!(cached.iter().all(|cached| !cached), "{cached:?}");
+    assert!(blocks.iter().all(|block| hot.get(block.cid()).unwrap().as_ref() == Some(block)));
 }
 
 fn largest_file(folder: &Path) -> PathBuf {
