@@ -311,6 +311,17 @@ fn an_update_walks_the_difference() {
 }
 
 #[test]
+fn an_update_takes_the_place_of_a_direct_pin() {
+    let tree = tree();
+    tree.pins.add(&NewPin { name: "film".into(), ..NewPin::new(tree.root) }).unwrap();
+    let direct = NewPin { name: "part".into(), mode: PinMode::Direct, ..NewPin::new(tree.middle) };
+    tree.pins.add(&direct).unwrap();
+    tree.pins.update(&tree.root, &tree.middle, true).unwrap();
+    assert_eq!(listed(&tree.pins), BTreeMap::from([(tree.middle, PinMode::Recursive)]));
+    assert_eq!(tree.pins.get(&tree.middle).unwrap().unwrap().name, "film");
+}
+
+#[test]
 fn leaves_of_an_archive_are_looked_up_and_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let hot = open(folder.path());

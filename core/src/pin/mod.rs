@@ -314,7 +314,7 @@ impl PinIndex {
     }
 
     /// Pins `to` and then, if `unpin`, removes the pin of `from`, which must be a recursive one. Walks what
-    /// the two do not share. The new pin takes the name.
+    /// the two do not share. The new pin takes the name, and the place of a direct pin of `to`.
     pub fn update(&self, from: &Cid, to: &Cid, unpin: bool) -> Result<(), PinError> {
         let pin = self.get(from)?.filter(|pin| pin.mode == PinMode::Recursive);
         let pin = pin.ok_or(PinError::NotPinned(*from))?;
