@@ -148,6 +148,76 @@ fn a_failed_recursive_pin_leaves_the_direct_one_that_was_there() {
     assert_eq!(indirect(&tree.pins), BTreeSet::new());
 }
 
+/// The mode, name and time of a pin.
+fn told(pins: &PinIndex, cid: &Cid) -> (PinMode, String, u64) {
+    let pin = pins.get(cid).unwrap().unwrap();
+    (pin.mode, pin.name, pin.since)
+}
+
+#[test]
+fn a_failed_recursive_pin_leaves_name_and_time_of_the_pin_that_was_there() {
+    let tree = tree();
+    let absent = block(RAW, "absent");
+    let top = node(3, &[tree.root, *absent.cid()]);
+    tree.hot.put(std::slice::from_ref(&top)).unwrap();
+    let again = NewPin { name: "new".into(), ..NewPin::new(*top.cid()) };
+    for mode in [PinMode::Direct, PinMode::Recursive] {
+        let old = NewPin { name: "old".into(), mode, ..NewPin::new(*top.cid()) };
+        tree.pins.adopt(&[(old, 7)]).unwrap();
+        // Nor is the new name told before the pin is made.
+        let mut seen = Vec::new();
+        let failed = tree.pins.add_watched(&again, &mut |_| {
+            seen.push(told(&tree.pins, top.cid()));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(missing(failed), *absent.cid());
+        seen.push(told(&tree.pins, top.cid()));
+        assert_eq!(seen[0], (mode, "old".to_owned(), 7));
+        assert!(seen.iter().all(|now| *now == seen[0]), "{seen:?}");
+        assert_eq!(indirect(&tree.pins), BTreeSet::new());
+        tree.pins.remove(top.cid(), true).unwrap();
+    }
+    tree.pins.adopt(&[(NewPin { mode: PinMode::Direct, ..again.clone() }, 7)]).unwrap();
+    tree.hot.put(&[absent]).unwrap();
+    tree.pins.add(&again).unwrap();
+    let (mode, name, since) = told(&tree.pins, top.cid());
+    assert_eq!((mode, name.as_str()), (PinMode::Recursive, "new"));
+    assert!(since > 7, "a recursive pin is a new one");
+}
+
+#[test]
+fn a_recursive_pin_that_a_crash_cut_short_leaves_the_direct_one_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaf = block(RAW, "leaf");
+    let root = node(1, &[*leaf.cid()]);
+    let below: Arc<dyn BlockSource> = {
+        let archive = Memory::new();
+        archive.put(leaf);
+        archive.put(root.clone());
+        Arc::new(archive)
+    };
+    let old = NewPin { name: "old".into(), mode: PinMode::Direct, ..NewPin::new(*root.cid()) };
+    let new = NewPin { name: "new".into(), ..NewPin::new(*root.cid()) };
+    let whole = (PinMode::Direct, "old".to_owned(), 7);
+    {
+        let pins = PinIndex::new(&open(folder.path()), vec![below.clone()]);
+        pins.adopt(&[(old, 7)]).unwrap();
+    }
+    {
+        let pins = PinIndex::new(&open(folder.path()), vec![below.clone()]);
+        let cut = std::panic::AssertUnwindSafe(|| {
+            pins.add_watched(&new, &mut |_| std::panic::resume_unwind(Box::new(())))
+        });
+        assert!(std::panic::catch_unwind(cut).is_err());
+        assert_eq!(told(&pins, root.cid()), whole);
+    }
+    let pins = PinIndex::new(&open(folder.path()), vec![below.clone()]);
+    assert_eq!(told(&pins, root.cid()), whole);
+    run(&pins);
+    assert_eq!(told(&pins, root.cid()), whole);
+    assert_eq!(indirect(&pins), BTreeSet::new());
+}
+
 #[test]
 fn modes_follow_kubo() {
     let tree = tree();
@@ -238,6 +308,17 @@ fn an_update_walks_the_difference() {
     pins.remove(old.cid(), true).unwrap();
     assert_eq!(pins.blocks_read() - before, 4, "the old root and the child that changed");
     assert_eq!(run(&pins).blocks, 3, "the old root, the old child, and a leaf that was its alone");
+}
+
+#[test]
+fn an_update_takes_the_place_of_a_direct_pin() {
+    let tree = tree();
+    tree.pins.add(&NewPin { name: "film".into(), ..NewPin::new(tree.root) }).unwrap();
+    let direct = NewPin { name: "part".into(), mode: PinMode::Direct, ..NewPin::new(tree.middle) };
+    tree.pins.add(&direct).unwrap();
+    tree.pins.update(&tree.root, &tree.middle, true).unwrap();
+    assert_eq!(listed(&tree.pins), BTreeMap::from([(tree.middle, PinMode::Recursive)]));
+    assert_eq!(tree.pins.get(&tree.middle).unwrap().unwrap().name, "film");
 }
 
 #[test]

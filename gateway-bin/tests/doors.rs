@@ -107,11 +107,11 @@ fn call(address: &str, secret: &str, target: &str, headers: &str, body: &str) ->
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let len = body.len();
-    write!(
-        stream,
+    let request = format!(
         "POST /api/v0/{target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
-    )
-    .unwrap();
+    );
+    // Whoever refuses may close before all of it is sent.
+    let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -314,7 +314,7 @@ impl PinIndex {
     }
 
     /// Pins `to` and then, if `unpin`, removes the pin of `from`, which must be a recursive one. Walks what
-    /// the two do not share. The new pin takes the name.
+    /// the two do not share. The new pin takes the name, and the place of a direct pin of `to`.
     pub fn update(&self, from: &Cid, to: &Cid, unpin: bool) -> Result<(), PinError> {
         let pin = self.get(from)?.filter(|pin| pin.mode == PinMode::Recursive);
         let pin = pin.ok_or(PinError::NotPinned(*from))?;
@@ -367,7 +367,7 @@ impl PinIndex {
         let _lease = self.adopting();
         let Some((key, serial)) = self.begin(pin)? else { return Ok(()) };
         match self.walk(&pin.cid, key, serial, Absent::Fails, progress) {
-            Ok(()) => self.finish(&pin.cid, key, serial),
+            Ok(()) => self.finish(pin, key, serial),
             Err(error) => {
                 self.give_up(key, serial)?;
                 // What is in the way of it is met again by the next collection; this error says more.
@@ -377,7 +377,8 @@ impl PinIndex {
         }
     }
 
-    /// Writes the record of a pin. `None` when that is all there is to do, else the pin is to be walked.
+    /// Writes the record of a pin. `None` when that is all there is to do, else the pin is to be walked. Until that is
+    /// done, the record has name and time of the pin that is there already, so that a failure or a crash loses nothing.
     fn begin(&self, pin: &NewPin) -> Result<Option<(PinKey, u64)>, PinError> {
         let place = self.look(&pin.cid)?;
         self.hot().take_room(ROW_LEN)?;
@@ -403,18 +404,28 @@ impl PinIndex {
             edit.loosen(entry.id)?;
         }
         let serial = edit.serial()?;
-        let since = old.filter(|_| shown == Some(pin.mode)).map_or_else(now, |old| old.since);
-        self.write(&mut edit, key, &new_record(pin, state, since, serial))?;
+        let mut record = new_record(pin, state, now(), serial);
+        if let Some(old) = old.filter(|_| shown.is_some()) {
+            if state.is_unfinished() {
+                (record.name, record.since) = (old.name, old.since);
+            } else if shown == Some(pin.mode) {
+                record.since = old.since;
+            }
+        }
+        self.write(&mut edit, key, &record)?;
         edit.commit()?;
         Ok(state.is_unfinished().then_some((key, serial)))
     }
 
-    /// All is walked: the pin is one.
-    fn finish(&self, cid: &Cid, key: PinKey, serial: u64) -> Result<(), PinError> {
+    /// All is walked: the pin is one, with its new name.
+    fn finish(&self, pin: &NewPin, key: PinKey, serial: u64) -> Result<(), PinError> {
         let mut edit = self.hot().edit();
         let record = self.record(key)?.filter(|record| record.serial == serial);
-        let record = record.ok_or(PinError::Removed(*cid))?;
-        self.write(&mut edit, key, &Record { state: State::Done, ..record })?;
+        let record = record.ok_or(PinError::Removed(pin.cid))?;
+        let was_direct = record.state == State::WalkingWasDirect;
+        let since = if was_direct { now() } else { record.since };
+        let name = pin.name.clone();
+        self.write(&mut edit, key, &Record { state: State::Done, since, name, ..record })?;
         edit.commit()?;
         Ok(())
     }

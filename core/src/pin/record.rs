@@ -11,6 +11,8 @@
 //! multihash           the root's, so that a list of pins reads nothing else
 //! name                to the end, UTF-8
 //! ```
+//!
+//! In states 2 and 3 `since` and `name` are those of the pin that was acknowledged, whatever is being made of it.
 
 /// How much a pin keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -98,6 +98,10 @@ for (let at = 0; at < Number(calls) && wrong < 5; at++) {
     const target = /"\/":"(\w+)"/.exec(made.files[0][1])?.[1]
     if (target && (await call(kubo, { path: `dag/stat?arg=${target}&progress=false` })).status !== 200) continue
   }
+  // An update to what is pinned directly leaves it pinned twice in Kubo, recursively and directly, and listed as both. Here, as after
+  // Kubo's own pin/add, the recursive pin takes the place of the direct one.
+  const updated = /^pin\/update\?arg=\w+&arg=(\w+)/.exec(made.path)?.[1]
+  if (updated && (await call(kubo, { path: `pin/ls?arg=${updated}&type=direct` })).status === 200) continue
   const a = await call(ours, made)
   // Ours keeps what the files rest on from block/rm as it keeps what is pinned. Kubo removes it, and the files are broken.
   const guarded = made.path.startsWith('block/rm') && a.text.includes('pinned via')
