@@ -200,7 +200,8 @@ fn what_a_hot_store_flushes_passes_by_the_page_cache() {
     if !chill(&written) {
         return;
     }
-    assert!(cached.iter().all(|cached| !cached), "{cached:?}");
+    // The head and the foot of a file may have been looked at.
+    assert!(cached.iter().filter(|cached| **cached).count() <= 2, "{cached:?}");
     let is_held = |block: &Block| hot.get(block.cid()).unwrap().unwrap().data() == block.data();
     assert!(blocks.iter().all(is_held));
 }

@@ -294,11 +294,15 @@ fn a_token_beyond_its_calls_gets_429_and_others_do_not() {
     let server = Server::start(folder, &[]);
     // An upload whose client takes its time.
     let mut slow = TcpStream::connect(&server.rpc).unwrap();
-    write!(
-        slow,
-        "POST /api/v0/add HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n"
-    )
-    .unwrap();
+    let upload = format!(
+        "POST /api/v0/add HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    );
+    slow.write_all(upload.as_bytes()).unwrap();
+    // It has the place of the token when its body is asked for.
+    let mut asked = String::new();
+    BufReader::new(&slow).read_line(&mut asked).unwrap();
+    assert!(asked.contains("100 Continue"), "{asked}");
+    slow.write_all(b"--b\r\n").unwrap();
     server.call_until(&narrow, "id", 429);
     let (_, answer) = server.call(&narrow, "id");
     assert!(answer.to_ascii_lowercase().contains("retry-after: 2"), "{answer}");

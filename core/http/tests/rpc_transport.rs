@@ -184,9 +184,12 @@ fn a_full_budget_for_bodies_is_503_before_a_byte_of_one_is_read() {
     let rpc = RpcLimits { body_bytes: 64 * 1024, small_body: 64 * 1024, ..RpcLimits::default() };
     let server = server_with(Limits { rpc, ..limits() }, |rpc| rpc);
     let mut first = server.connect();
-    first.send(Client::head_of_upload("add", "Transfer-Encoding: chunked").as_bytes());
+    let asks = "Transfer-Encoding: chunked\r\nExpect: 100-continue";
+    first.send(Client::head_of_upload("add", asks).as_bytes());
+    // It has its place when its body is asked for.
+    assert_eq!(first.line(), "HTTP/1.1 100 Continue");
+    assert_eq!(first.line(), "");
     first.send(chunk(&part("a", "hello")).as_bytes());
-    // The first has its place when it is under way.
     let began = Instant::now();
     let mut second = loop {
         let mut client = server.connect();
