@@ -261,7 +261,11 @@ impl<'a> Edit<'a> {
         // A log would keep that there is one block less, and lose that there was one more. (Without one, both are lost.)
         self.rests_on_unflushed |= self.writer.unflushed.contains(entry.id);
         let database = self.database();
-        database.delete(&mut self.batch, Family::Index, multihash)?;
+        // A crash may have lost an unlogged removal and kept what was logged after it: the block came again under another id,
+        // which the index names, and what is removed is the old row alone.
+        if self.store.entry_of(multihash)?.is_none_or(|named| named.id == entry.id) {
+            database.delete(&mut self.batch, Family::Index, multihash)?;
+        }
         database.delete(&mut self.batch, Family::Ids, &entry.id.key())?;
         self.drop_bytes(entry)
     }
@@ -374,4 +378,37 @@ impl<'a> Edit<'a> {
 fn is_pb_leaf(block: &Block) -> bool {
     block.cid().codec() == DAG_PB
         && PbNode::parse(block.data()).is_ok_and(|node| node.links().len() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::block::RAW;
+    use crate::store::hot::HotOptions;
+    use crate::store::{BlockSource as _, BlockStore as _};
+    use crate::unixfs::testing::cid_of;
+
+    #[test]
+    fn a_row_that_a_crash_brought_back_goes_and_the_block_stays_under_its_new_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = HotStore::open(&HotOptions::new(folder.path().join("hot"))).unwrap();
+        let block = Block::verified(cid_of(RAW, b"twice"), b"twice"[..].into()).unwrap();
+        let key = index_key(block.cid());
+        hot.put(std::slice::from_ref(&block)).unwrap();
+        let old = hot.entry(block.cid()).unwrap().unwrap();
+        // As after a crash: the row of `ids` is there, and the index knows the block by what was logged later.
+        let mut edit = hot.edit();
+        edit.erase(Family::Index, key.as_slice()).unwrap();
+        edit.commit().unwrap();
+        hot.put(std::slice::from_ref(&block)).unwrap();
+        let new = hot.entry(block.cid()).unwrap().unwrap();
+        assert_ne!(old.id, new.id);
+
+        let mut edit = hot.edit();
+        edit.remove(&old, key.as_slice()).unwrap();
+        edit.commit().unwrap();
+        assert_eq!(hot.entry(block.cid()).unwrap(), Some(new));
+        assert_eq!(hot.get(block.cid()).unwrap().unwrap().data(), block.data());
+    }
 }
