@@ -104,8 +104,8 @@ impl HotStore {
             edit.commit()?;
         }
         let mut removed = Vec::with_capacity(swept.loose.len());
-        // Blocks of an upload that was given up, in memory alone: their removal is not logged either, so that a crash takes
-        // both or neither, and no flush has to find room for them on a full disk.
+        // Blocks of an upload that was given up, in memory alone: their removal is not logged either, so that no flush has to
+        // find room for them on a full disk. What a crash brings back of them is garbage again.
         let (unlogged, logged): (Vec<_>, Vec<_>) = {
             let writer = self.writer();
             swept.loose.into_iter().partition(|one| writer.is_unflushed(one.entry.id))
